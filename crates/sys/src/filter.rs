@@ -1,0 +1,519 @@
+//! Decides in the kernel which frames are worth waking up for: a classic BPF program for packet
+//! sockets on Ethernet links.
+//!
+//! The program is assembled, and its jumps are checked, when this crate is compiled. Frames are
+//! read at offsets from their first octet: offsets from the network header would serve links
+//! without Ethernet headers too, but older kernels resolve them in the linear part of a buffer only
+//! (`bpf_internal_load_pointer_neg_helper`), which a driver may end before the ICMPv6 header.
+
+use libc::sock_filter;
+
+/// The program for [`crate::packet::PacketSocket`].
+///
+/// It accepts IPv6 frames that are untagged, or only priority-tagged (VLAN 0), and
+///
+/// * were received for this host, a group or everybody, and carry Neighbor Discovery (types 133
+///   to 136), an MLD query (130) or a Multicast Router Solicitation (152), directly or behind one
+///   extension header;
+/// * or were sent by this host itself, and carry a Neighbor Solicitation (135) or a Destination
+///   Unreachable that says no route or no neighbor (type 1, code 0 or 3).
+pub(crate) const PROGRAM: [sock_filter; instructions(SOURCE)] = assemble(SOURCE);
+
+const SOURCE: &[Step] = &[
+    ancillary(libc::SKF_AD_PROTOCOL),
+    unless_equal(libc::ETH_P_IPV6.cast_unsigned(), Label::Drop),
+    // The kernel has taken a tag off the frame before it shows it.
+    ancillary(libc::SKF_AD_VLAN_TAG_PRESENT),
+    if_equal(0, Label::Untagged),
+    ancillary(libc::SKF_AD_VLAN_TAG),
+    if_any_bit(VLAN_ID, Label::Drop),
+    at(Label::Untagged),
+    ancillary(libc::SKF_AD_PKTTYPE),
+    if_equal(libc::PACKET_OUTGOING as u32, Label::Outgoing),
+    if_above(libc::PACKET_MULTICAST as u32, Label::Drop),
+    //
+    // Received: find the ICMPv6 header, as an offset in X from where it usually is.
+    load_index(0),
+    octet(NEXT_HEADER),
+    if_equal(ICMPV6, Label::Received),
+    if_equal(HOP_BY_HOP, Label::Options),
+    if_equal(DESTINATION_OPTIONS, Label::Options),
+    if_equal(ROUTING, Label::Options),
+    unless_equal(FRAGMENT, Label::Drop),
+    // Only a first fragment has the ICMPv6 header.
+    half_word(EXTENSION + 2),
+    if_any_bit(FRAGMENT_OFFSET, Label::Drop),
+    load_index(FRAGMENT_LEN),
+    jump(Label::Extension),
+    at(Label::Options),
+    // RFC 8200 section 4: a length in units of 8 octets, without the first 8.
+    octet(EXTENSION + 1),
+    add(1),
+    shift_left(3),
+    copy_to_index(),
+    at(Label::Extension),
+    octet(EXTENSION),
+    unless_equal(ICMPV6, Label::Drop),
+    at(Label::Received),
+    octet_from_index(UPPER_LAYER),
+    if_equal(LISTENER_QUERY, Label::Accept),
+    if_equal(MULTICAST_ROUTER_SOLICIT, Label::Accept),
+    if_above(NEIGHBOR_ADVERT, Label::Drop),
+    if_above(ROUTER_SOLICIT - 1, Label::Accept),
+    jump(Label::Drop),
+    //
+    // Sent by this host's own kernel.
+    at(Label::Outgoing),
+    octet(NEXT_HEADER),
+    unless_equal(ICMPV6, Label::Drop),
+    octet(UPPER_LAYER),
+    if_equal(NEIGHBOR_SOLICIT, Label::Accept),
+    unless_equal(DESTINATION_UNREACHABLE, Label::Drop),
+    octet(UPPER_LAYER + 1),
+    if_equal(NO_ROUTE, Label::Accept),
+    unless_equal(ADDRESS_UNREACHABLE, Label::Drop),
+    //
+    at(Label::Accept),
+    pass(WHOLE_FRAME),
+    at(Label::Drop),
+    pass(0),
+];
+
+/// Offsets from the start of the frame.
+const ETHERNET_LEN: u32 = 14;
+const NEXT_HEADER: u32 = ETHERNET_LEN + 6;
+const UPPER_LAYER: u32 = ETHERNET_LEN + 40;
+/// An extension header, if there is one, stands where the upper layer would: its first octet is
+/// the next header, the second its length.
+const EXTENSION: u32 = UPPER_LAYER;
+
+/// Next header values.
+const HOP_BY_HOP: u32 = 0;
+const ROUTING: u32 = 43;
+const FRAGMENT: u32 = 44;
+const ICMPV6: u32 = 58;
+const DESTINATION_OPTIONS: u32 = 60;
+
+/// RFC 8200 section 4.5.
+const FRAGMENT_LEN: u32 = 8;
+const FRAGMENT_OFFSET: u32 = 0xfff8;
+
+/// ICMPv6 types, and codes of Destination Unreachable.
+const DESTINATION_UNREACHABLE: u32 = 1;
+const NO_ROUTE: u32 = 0;
+const ADDRESS_UNREACHABLE: u32 = 3;
+const LISTENER_QUERY: u32 = 130;
+const ROUTER_SOLICIT: u32 = 133;
+const NEIGHBOR_SOLICIT: u32 = 135;
+const NEIGHBOR_ADVERT: u32 = 136;
+const MULTICAST_ROUTER_SOLICIT: u32 = 152;
+
+/// The VLAN identifier within the tag control information (IEEE 802.1Q).
+const VLAN_ID: u32 = 0x0fff;
+
+/// More than any frame has: nothing is cut off.
+const WHOLE_FRAME: u32 = 0x0004_0000;
+
+/// A line of the program's source.
+#[derive(Clone, Copy)]
+enum Step {
+    /// Names the place of the next instruction.
+    At(Label),
+    /// An instruction that goes on with the next.
+    Do { code: u32, k: u32 },
+    /// An instruction that goes elsewhere, or on with the next.
+    Branch { code: u32, k: u32, when_true: Label, when_false: Label },
+    /// An instruction that always goes elsewhere.
+    Jump(Label),
+}
+
+/// A place to jump to.
+#[derive(Clone, Copy)]
+enum Label {
+    /// The instruction after the jump itself.
+    Next,
+    Untagged,
+    Options,
+    Extension,
+    Received,
+    Outgoing,
+    Accept,
+    Drop,
+}
+
+const LABELS: usize = Label::Drop as usize + 1;
+
+const fn at(label: Label) -> Step {
+    Step::At(label)
+}
+
+/// Loads what the kernel knows about the frame beside its octets.
+const fn ancillary(field: libc::c_int) -> Step {
+    let k = (libc::SKF_AD_OFF + field).cast_unsigned();
+    Step::Do { code: libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, k }
+}
+
+const fn octet(offset: u32) -> Step {
+    Step::Do { code: libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, k: offset }
+}
+
+const fn octet_from_index(offset: u32) -> Step {
+    Step::Do { code: libc::BPF_LD | libc::BPF_B | libc::BPF_IND, k: offset }
+}
+
+const fn half_word(offset: u32) -> Step {
+    Step::Do { code: libc::BPF_LD | libc::BPF_H | libc::BPF_ABS, k: offset }
+}
+
+const fn load_index(value: u32) -> Step {
+    Step::Do { code: libc::BPF_LDX | libc::BPF_W | libc::BPF_IMM, k: value }
+}
+
+const fn copy_to_index() -> Step {
+    Step::Do { code: libc::BPF_MISC | BPF_TAX, k: 0 }
+}
+
+const fn add(value: u32) -> Step {
+    Step::Do { code: libc::BPF_ALU | libc::BPF_ADD | libc::BPF_K, k: value }
+}
+
+const fn shift_left(bits: u32) -> Step {
+    Step::Do { code: libc::BPF_ALU | libc::BPF_LSH | libc::BPF_K, k: bits }
+}
+
+const fn jump(to: Label) -> Step {
+    Step::Jump(to)
+}
+
+const fn if_equal(k: u32, to: Label) -> Step {
+    let code = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+    Step::Branch { code, k, when_true: to, when_false: Label::Next }
+}
+
+const fn unless_equal(k: u32, to: Label) -> Step {
+    let code = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+    Step::Branch { code, k, when_true: Label::Next, when_false: to }
+}
+
+const fn if_above(k: u32, to: Label) -> Step {
+    let code = libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K;
+    Step::Branch { code, k, when_true: to, when_false: Label::Next }
+}
+
+const fn if_any_bit(k: u32, to: Label) -> Step {
+    let code = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
+    Step::Branch { code, k, when_true: to, when_false: Label::Next }
+}
+
+/// Ends the program: that many octets of the frame are passed on.
+const fn pass(octets: u32) -> Step {
+    Step::Do { code: libc::BPF_RET | libc::BPF_K, k: octets }
+}
+
+/// Copies the accumulator to the index register.
+const BPF_TAX: u32 = 0x00;
+
+/// Counts the instructions: all steps but the labels.
+const fn instructions(source: &[Step]) -> usize {
+    let mut count = 0;
+    let mut index = 0;
+    while index < source.len() {
+        if !matches!(source[index], Step::At(_)) {
+            count += 1;
+        }
+        index += 1;
+    }
+    count
+}
+
+/// Turns labels into distances; a label that is missing, doubled, behind or too far away is a
+/// compile error.
+const fn assemble<const LEN: usize>(source: &[Step]) -> [sock_filter; LEN] {
+    let places = places(source);
+    let mut program = [sock_filter { code: 0, jt: 0, jf: 0, k: 0 }; LEN];
+    let mut here = 0;
+    let mut index = 0;
+    while index < source.len() {
+        let instruction = match source[index] {
+            Step::At(_) => None,
+            Step::Do { code, k } => Some(sock_filter { code: half(code), jt: 0, jf: 0, k }),
+            Step::Branch { code, k, when_true, when_false } => {
+                let jt = octet_distance(&places, here, when_true);
+                let jf = octet_distance(&places, here, when_false);
+                Some(sock_filter { code: half(code), jt, jf, k })
+            }
+            Step::Jump(to) => {
+                let k = octet_distance(&places, here, to) as u32;
+                Some(sock_filter { code: half(libc::BPF_JMP | libc::BPF_JA), jt: 0, jf: 0, k })
+            }
+        };
+        if let Some(instruction) = instruction {
+            program[here] = instruction;
+            here += 1;
+        }
+        index += 1;
+    }
+    assert!(here == LEN, "the length counts all instructions");
+    program
+}
+
+/// Finds the instruction that each label stands for.
+const fn places(source: &[Step]) -> [Option<usize>; LABELS] {
+    let mut places = [None; LABELS];
+    let mut here = 0;
+    let mut index = 0;
+    while index < source.len() {
+        if let Step::At(label) = source[index] {
+            assert!(places[label as usize].is_none(), "a label stands in two places");
+            places[label as usize] = Some(here);
+        } else {
+            here += 1;
+        }
+        index += 1;
+    }
+    places
+}
+
+/// Counts the instructions that a jump from `here` to `label` skips.
+#[expect(clippy::cast_possible_truncation, reason = "checked in the line before")]
+const fn octet_distance(places: &[Option<usize>; LABELS], here: usize, label: Label) -> u8 {
+    if let Label::Next = label {
+        return 0;
+    }
+    let place = places[label as usize].expect("every label that is used stands somewhere");
+    let distance = place.checked_sub(here + 1).expect("jumps go forward only");
+    assert!(distance <= u8::MAX as usize, "a jump is too long");
+    distance as u8
+}
+
+/// Narrows an operation code to the width it has in the kernel's format.
+#[expect(clippy::cast_possible_truncation, reason = "checked in the line before")]
+const fn half(code: u32) -> u16 {
+    assert!(code <= u16::MAX as u32, "operation codes have 16 bits");
+    code as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the kernel would hand to the program.
+    #[derive(Clone, Debug)]
+    struct Frame {
+        protocol: u32,
+        vlan_tag: Option<u32>,
+        packet_type: u8,
+        octets: Vec<u8>,
+    }
+
+    #[test]
+    #[expect(clippy::too_many_lines, reason = "one line for each kind of frame")]
+    fn accepts_what_the_engine_needs_and_nothing_else() {
+        use libc::{PACKET_BROADCAST, PACKET_HOST, PACKET_LOOPBACK, PACKET_MULTICAST};
+        use libc::{PACKET_OTHERHOST, PACKET_OUTGOING};
+        let icmpv6 = |kind| ipv6(58, &[kind, 0, 0, 0]);
+        let coded = |kind, code| ipv6(58, &[kind, code, 0, 0]);
+        let behind =
+            |header, extension: &[u8], kind| ipv6(header, &[extension, &[kind, 0, 0, 0]].concat());
+        let short_options = [58, 0, 5, 2, 0, 0, 1, 0];
+        let mut long_options = [0; 32];
+        (long_options[0], long_options[1]) = (58, 3);
+        let mut longest_options = [0; 2048];
+        (longest_options[0], longest_options[1]) = (58, 255);
+        let nested = [60, 0, 1, 4, 0, 0, 0, 0, 58, 0, 1, 4, 0, 0, 0, 0];
+
+        let cases: &[(&str, bool, Frame)] = &[
+            ("solicitation for a group", true, received(PACKET_MULTICAST, icmpv6(135))),
+            ("solicitation for this host", true, received(PACKET_HOST, icmpv6(135))),
+            ("solicitation for everybody", true, received(PACKET_BROADCAST, icmpv6(135))),
+            ("solicitation for somebody else", false, received(PACKET_OTHERHOST, icmpv6(135))),
+            ("looped back", false, received(PACKET_LOOPBACK, icmpv6(135))),
+            ("listener query", true, received(PACKET_MULTICAST, icmpv6(130))),
+            ("listener report", false, received(PACKET_MULTICAST, icmpv6(131))),
+            ("listener done", false, received(PACKET_MULTICAST, icmpv6(132))),
+            ("router solicitation", true, received(PACKET_MULTICAST, icmpv6(133))),
+            ("router advertisement", true, received(PACKET_MULTICAST, icmpv6(134))),
+            ("neighbor advertisement", true, received(PACKET_MULTICAST, icmpv6(136))),
+            ("redirect", false, received(PACKET_HOST, icmpv6(137))),
+            ("multicast router advertisement", false, received(PACKET_MULTICAST, icmpv6(151))),
+            ("multicast router solicitation", true, received(PACKET_MULTICAST, icmpv6(152))),
+            ("multicast router termination", false, received(PACKET_MULTICAST, icmpv6(153))),
+            ("echo request", false, received(PACKET_HOST, icmpv6(128))),
+            ("unreachable from elsewhere", false, received(PACKET_HOST, coded(1, 3))),
+            ("udp", false, received(PACKET_HOST, ipv6(17, &[135, 135, 135, 135]))),
+            ("tcp", false, received(PACKET_HOST, ipv6(6, &[135; 20]))),
+            ("no next header", false, received(PACKET_HOST, ipv6(59, &[135; 8]))),
+            ("behind hop-by-hop", true, received(PACKET_HOST, behind(0, &short_options, 130))),
+            (
+                "behind destination options",
+                true,
+                received(PACKET_HOST, behind(60, &long_options, 135)),
+            ),
+            (
+                "behind a routing header",
+                true,
+                received(PACKET_HOST, behind(43, &longest_options, 136)),
+            ),
+            (
+                "report behind hop-by-hop",
+                false,
+                received(PACKET_HOST, behind(0, &short_options, 143)),
+            ),
+            (
+                "udp behind hop-by-hop",
+                false,
+                received(PACKET_HOST, ipv6(0, &[17, 0, 5, 2, 0, 0, 1, 0, 135, 0])),
+            ),
+            ("two extension headers", false, received(PACKET_HOST, behind(0, &nested, 135))),
+            (
+                "authentication header",
+                false,
+                received(PACKET_HOST, behind(51, &short_options, 135)),
+            ),
+            (
+                "atomic fragment",
+                true,
+                received(PACKET_HOST, behind(44, &[58, 0, 0, 0, 0, 0, 0, 1], 135)),
+            ),
+            (
+                "first fragment",
+                true,
+                received(PACKET_HOST, behind(44, &[58, 99, 0, 1, 0, 0, 0, 1], 135)),
+            ),
+            (
+                "second fragment",
+                false,
+                received(PACKET_HOST, behind(44, &[58, 0, 0, 8, 0, 0, 0, 1], 135)),
+            ),
+            (
+                "late fragment",
+                false,
+                received(PACKET_HOST, behind(44, &[58, 0, 0x80, 0, 0, 0, 0, 1], 135)),
+            ),
+            (
+                "fragment of udp",
+                false,
+                received(PACKET_HOST, behind(44, &[17, 0, 0, 0, 0, 0, 0, 1], 135)),
+            ),
+            ("tag of vlan 10", false, tagged(10, icmpv6(135))),
+            ("tag of vlan 10 with priority", false, tagged(0xe00a, icmpv6(135))),
+            ("tag of vlan 4095", false, tagged(0x0fff, icmpv6(135))),
+            ("priority tag", true, tagged(0xe000, icmpv6(135))),
+            ("priority tag with priority 0", true, tagged(0, icmpv6(135))),
+            ("two tags", false, Frame { protocol: 0x8100, ..tagged(0, icmpv6(135)) }),
+            ("ipv4", false, Frame { protocol: 0x0800, ..received(PACKET_HOST, icmpv6(135)) }),
+            ("own solicitation", true, received(PACKET_OUTGOING, icmpv6(135))),
+            ("own advertisement", false, received(PACKET_OUTGOING, icmpv6(136))),
+            ("own router solicitation", false, received(PACKET_OUTGOING, icmpv6(133))),
+            ("own router advertisement", false, received(PACKET_OUTGOING, icmpv6(134))),
+            ("own listener query", false, received(PACKET_OUTGOING, icmpv6(130))),
+            ("own echo request", false, received(PACKET_OUTGOING, icmpv6(128))),
+            ("own no route", true, received(PACKET_OUTGOING, coded(1, 0))),
+            ("own prohibited", false, received(PACKET_OUTGOING, coded(1, 1))),
+            ("own beyond scope", false, received(PACKET_OUTGOING, coded(1, 2))),
+            ("own address unreachable", true, received(PACKET_OUTGOING, coded(1, 3))),
+            ("own port unreachable", false, received(PACKET_OUTGOING, coded(1, 4))),
+            (
+                "own solicitation behind options",
+                false,
+                received(PACKET_OUTGOING, behind(0, &short_options, 135)),
+            ),
+            (
+                "own solicitation on a vlan",
+                false,
+                Frame { packet_type: PACKET_OUTGOING, ..tagged(10, icmpv6(135)) },
+            ),
+            ("own udp", false, received(PACKET_OUTGOING, ipv6(17, &[135, 0]))),
+        ];
+        for (name, expected, frame) in cases {
+            let passed = run(frame);
+            assert_eq!(passed > 0, *expected, "{name}: {frame:?}");
+            assert!(passed == 0 || passed >= 65_536, "{name}: the frame is cut to {passed} octets");
+        }
+    }
+
+    #[test]
+    fn drops_every_frame_that_is_cut_before_the_type() {
+        let whole = ipv6(0, &[58, 0, 5, 2, 0, 0, 1, 0, 130]);
+        for length in 0..whole.len() {
+            let cut = received(libc::PACKET_HOST, whole.get(..length).unwrap().to_vec());
+            assert_eq!(run(&cut), 0, "{length} octets");
+        }
+        assert_ne!(run(&received(libc::PACKET_HOST, whole)), 0);
+    }
+
+    fn received(packet_type: u8, octets: Vec<u8>) -> Frame {
+        Frame { protocol: 0x86dd, vlan_tag: None, packet_type, octets }
+    }
+
+    fn tagged(tag: u32, octets: Vec<u8>) -> Frame {
+        Frame { vlan_tag: Some(tag), ..received(libc::PACKET_MULTICAST, octets) }
+    }
+
+    fn ipv6(next_header: u8, payload: &[u8]) -> Vec<u8> {
+        let mut frame = vec![0x33, 0x33, 0xff, 0, 0, 0x21, 2, 0, 0, 0, 0, 1, 0x86, 0xdd];
+        let length = u16::try_from(payload.len()).unwrap().to_be_bytes();
+        frame.extend([0x60, 0, 0, 0, length[0], length[1], next_header, 255]);
+        frame.extend([0xfe; 32]);
+        frame.extend(payload);
+        frame
+    }
+
+    /// Runs the program as the kernel would: a load beyond the frame ends it with 0.
+    fn run(frame: &Frame) -> u32 {
+        let (mut a, mut x, mut counter) = (0_u32, 0_u32, 0);
+        loop {
+            let sock_filter { code, jt, jf, k } = PROGRAM[counter];
+            counter += 1;
+            let skip = |taken| usize::from(if taken { jt } else { jf });
+            match u32::from(code) {
+                // LD W ABS
+                0x20 => {
+                    a = match k.cast_signed() - libc::SKF_AD_OFF {
+                        libc::SKF_AD_PROTOCOL => frame.protocol,
+                        libc::SKF_AD_PKTTYPE => frame.packet_type.into(),
+                        libc::SKF_AD_VLAN_TAG_PRESENT => frame.vlan_tag.is_some().into(),
+                        libc::SKF_AD_VLAN_TAG => frame.vlan_tag.unwrap_or(0),
+                        other => panic!("no such ancillary field: {other}"),
+                    }
+                }
+                // LD H ABS
+                0x28 => match load(frame, k, 2) {
+                    Some(value) => a = value,
+                    None => return 0,
+                },
+                // LD B ABS
+                0x30 => match load(frame, k, 1) {
+                    Some(value) => a = value,
+                    None => return 0,
+                },
+                // LD B IND
+                0x50 => match load(frame, x + k, 1) {
+                    Some(value) => a = value,
+                    None => return 0,
+                },
+                // LDX W IMM
+                0x01 => x = k,
+                // MISC TAX
+                0x07 => x = a,
+                // ALU ADD K, ALU LSH K
+                0x04 => a += k,
+                0x64 => a <<= k,
+                // JMP JA, JEQ K, JGT K, JSET K
+                0x05 => counter += usize::try_from(k).unwrap(),
+                0x15 => counter += skip(a == k),
+                0x25 => counter += skip(a > k),
+                0x45 => counter += skip(a & k != 0),
+                // RET K
+                0x06 => return k,
+                other => panic!("no such operation: {other:#x}"),
+            }
+        }
+    }
+
+    fn load(frame: &Frame, offset: u32, octets: usize) -> Option<u32> {
+        let start = usize::try_from(offset).unwrap();
+        let bytes = frame.octets.get(start..start + octets)?;
+        Some(bytes.iter().fold(0, |value, octet| value << 8 | u32::from(*octet)))
+    }
+}

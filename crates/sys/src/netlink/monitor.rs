@@ -1,0 +1,123 @@
+//! Reads the kernel's notifications about links, addresses, routes and neighbors.
+
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Instant;
+
+use super::{Event, Family, NetlinkError, NetlinkSocket};
+
+/// A kind of notification to subscribe to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Group {
+    /// Links: made, changed, deleted.
+    Link,
+    /// IPv6 addresses of links.
+    Address,
+    /// IPv6 routes.
+    Route,
+    /// Neighbors of all families; only IPv6 ones are passed on.
+    Neighbor,
+}
+
+impl Group {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Link, Self::Address, Self::Route, Self::Neighbor];
+
+    /// The number of the multicast group (`RTNLGRP_*`).
+    const fn number(self) -> libc::c_int {
+        match self {
+            Self::Link => 1,
+            Self::Neighbor => 3,
+            Self::Address => 9,
+            Self::Route => 11,
+        }
+    }
+}
+
+impl fmt::Display for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Link => "links",
+            Self::Address => "addresses",
+            Self::Route => "routes",
+            Self::Neighbor => "neighbors",
+        })
+    }
+}
+
+/// A subscription to notifications.
+#[derive(Debug)]
+pub struct Monitor {
+    socket: NetlinkSocket,
+}
+
+impl Monitor {
+    /// Subscribes to `groups` in the calling thread's network namespace. What happened before is
+    /// not told: dump the tables after this, so that nothing is missed in between.
+    ///
+    /// # Errors
+    ///
+    /// [`NetlinkError`].
+    pub fn open(groups: &[Group]) -> Result<Self, NetlinkError> {
+        let socket = NetlinkSocket::open(Family::Route)?;
+        for &group in groups {
+            socket.join(group.number()).map_err(|source| NetlinkError::Join { group, source })?;
+        }
+        Ok(Self { socket })
+    }
+
+    /// Asks for a receive buffer of `bytes` octets instead of the usual 8 MiB.
+    ///
+    /// # Errors
+    ///
+    /// [`NetlinkError::Option`].
+    pub fn set_receive_buffer(&self, bytes: usize) -> Result<(), NetlinkError> {
+        self.socket.set_receive_buffer(bytes)
+    }
+
+    /// Passes the notifications that are there to `each`, oldest first, and returns how many there
+    /// were. Reads a bounded number, so that a storm of them starves nobody: what is left keeps
+    /// the descriptor readable.
+    ///
+    /// # Errors
+    ///
+    /// [`NetlinkError::Receive`]. Lost notifications are no error but [`Event::Overrun`].
+    pub fn read(&mut self, mut each: impl FnMut(Event)) -> Result<usize, NetlinkError> {
+        let mut count = 0;
+        for _ in 0..DATAGRAMS_PER_READ {
+            match self.socket.receive() {
+                Ok(None) => break,
+                Ok(Some(messages)) => {
+                    for event in messages.filter_map(|message| Event::decode(&message)) {
+                        each(event);
+                        count += 1;
+                    }
+                }
+                Err(NetlinkError::Overrun) => {
+                    each(Event::Overrun);
+                    count += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(count)
+    }
+
+    /// Waits until something can be read; false if `deadline` passed first.
+    ///
+    /// # Errors
+    ///
+    /// [`NetlinkError::Receive`].
+    pub fn wait_readable(&self, deadline: Instant) -> Result<bool, NetlinkError> {
+        self.socket.wait_readable(deadline)
+    }
+}
+
+impl AsFd for Monitor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// The kernel sends most notifications one to a datagram.
+const DATAGRAMS_PER_READ: usize = 256;
