@@ -1,0 +1,304 @@
+//! Asks a running daemon; blocks until the answer is there.
+
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::call::{BUSY, Call, HOSTS, RELOAD, RELOAD_FAILED, Reply, STATUS, WATCH};
+use crate::frame::{Decoder, encode};
+use crate::message::{Event, EventKind, Host, Status};
+
+/// A connection to the daemon.
+#[derive(Debug)]
+pub struct Client {
+    stream: UnixStream,
+    decoder: Decoder,
+    path: PathBuf,
+}
+
+/// The events of the daemon, from the moment of asking on; waits for each as long as it takes.
+///
+/// Dropping it ends the watch.
+#[derive(Debug)]
+pub struct Watch {
+    client: Client,
+    ended: bool,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody listens.
+    #[error("no daemon listens on {path}; is magpie running, and with this --control path?")]
+    NotRunning {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// The system's word.
+        source: io::Error,
+    },
+    /// The socket is not for this user.
+    #[error("no permission to use {path}; try again as root")]
+    PermissionDenied {
+        /// The socket.
+        path: PathBuf,
+        /// The system's word.
+        source: io::Error,
+    },
+    /// Connecting failed otherwise.
+    #[error("cannot connect to {path}")]
+    Connect {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The connection broke.
+    #[error("lost the connection to the daemon on {path}")]
+    Lost {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The daemon does not answer in time.
+    #[error("the daemon on {path} gave no answer within {} seconds", TIMEOUT.as_secs())]
+    Timeout {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The answer makes no sense; another version, or not the daemon at all.
+    #[error("the daemon on {path} answers in a form that this version does not understand")]
+    Malformed {
+        /// The socket.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The daemon serves as many clients as it can.
+    #[error("the daemon on {path} serves too many clients already; try again later")]
+    Busy {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The configuration was not read again, and the old one stays in force.
+    #[error("the daemon keeps its configuration: {reason}")]
+    ReloadFailed {
+        /// What the daemon says.
+        reason: String,
+    },
+    /// The daemon refuses for a reason that this version does not know.
+    #[error("the daemon refuses with {error}")]
+    Refused {
+        /// Name of the error.
+        error: String,
+    },
+}
+
+impl Client {
+    /// Connects to the daemon that listens on `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::NotRunning`], [`ClientError::PermissionDenied`] or [`ClientError::Connect`].
+    pub fn connect(path: &Path) -> Result<Self, ClientError> {
+        let stream = UnixStream::connect(path).map_err(|source| {
+            let path = path.to_owned();
+            match source.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                    ClientError::NotRunning { path, source }
+                }
+                io::ErrorKind::PermissionDenied => ClientError::PermissionDenied { path, source },
+                _ => ClientError::Connect { path, source },
+            }
+        })?;
+        let client = Self { stream, decoder: Decoder::new(REPLY_LIMIT), path: path.to_owned() };
+        client.set_timeout(Some(TIMEOUT))?;
+        Ok(client)
+    }
+
+    /// Asks how the daemon is doing.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`] when no sensible answer came.
+    pub fn status(&mut self) -> Result<Status, ClientError> {
+        self.call(STATUS)
+    }
+
+    /// Asks for all hosts, in the order of their addresses.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`] when no sensible answer came.
+    pub fn hosts(&mut self) -> Result<Vec<Host>, ClientError> {
+        #[derive(Deserialize)]
+        struct Hosts {
+            hosts: Vec<Host>,
+        }
+        self.call::<Hosts>(HOSTS).map(|reply| reply.hosts)
+    }
+
+    /// Makes the daemon read its configuration again.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::ReloadFailed`] with what is wrong with it, or another [`ClientError`] when
+    /// no sensible answer came.
+    pub fn reload(&mut self) -> Result<(), ClientError> {
+        #[derive(Deserialize)]
+        struct Nothing {}
+        self.call::<Nothing>(RELOAD).map(|Nothing {}| ())
+    }
+
+    /// Starts watching; whatever happens after this has returned is reported.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`] when the daemon does not confirm the watch.
+    pub fn watch(mut self) -> Result<Watch, ClientError> {
+        self.send(WATCH, true)?;
+        let first: Event = self.receive()?.0;
+        if first.kind != EventKind::Subscribed {
+            return Err(self.malformed("the watch does not start with its confirmation"));
+        }
+        self.set_timeout(None)?;
+        Ok(Watch { client: self, ended: false })
+    }
+
+    fn call<T: DeserializeOwned>(&mut self, method: &str) -> Result<T, ClientError> {
+        self.send(method, false)?;
+        self.receive().map(|(value, _)| value)
+    }
+
+    fn send(&mut self, method: &str, more: bool) -> Result<(), ClientError> {
+        let call = Call { method: method.into(), more, ..Call::default() };
+        let mut message = Vec::new();
+        encode(&call, &mut message).map_err(|error| self.malformed(error))?;
+        match self.stream.write_all(&message) {
+            Ok(()) => Ok(()),
+            // A daemon that is busy says so before it has read anything, and closes.
+            Err(source) if source.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            Err(source) => Err(self.lost(source)),
+        }
+    }
+
+    /// Waits for a reply; tells also whether it announces another.
+    fn receive<T: DeserializeOwned>(&mut self) -> Result<(T, bool), ClientError> {
+        let reply = self.receive_reply()?;
+        let parameters = reply.parameters.unwrap_or_default();
+        match reply.error {
+            None => {
+                let value = serde_json::from_value(Value::Object(parameters))
+                    .map_err(|error| self.malformed(error))?;
+                Ok((value, reply.continues))
+            }
+            Some(error) => Err(self.refusal(error, &parameters)),
+        }
+    }
+
+    fn receive_reply(&mut self) -> Result<Reply, ClientError> {
+        let mut chunk = [0; CHUNK];
+        loop {
+            let reply = match self.decoder.take() {
+                Ok(None) => None,
+                Ok(Some(message)) => Some(serde_json::from_slice(message).map_err(Into::into)),
+                Err(error) => Some(Err(error.into())),
+            };
+            if let Some(reply) = reply {
+                return reply.map_err(|error: Box<dyn std::error::Error + Send + Sync>| {
+                    self.malformed(error)
+                });
+            }
+            match self.stream.read(&mut chunk) {
+                Ok(0) => return Err(self.lost(io::ErrorKind::UnexpectedEof.into())),
+                Ok(count) => self.decoder.push(chunk.get(..count).unwrap_or_default()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(self.lost(source)),
+            }
+        }
+    }
+
+    fn set_timeout(&self, timeout: Option<Duration>) -> Result<(), ClientError> {
+        self.stream
+            .set_read_timeout(timeout)
+            .and_then(|()| self.stream.set_write_timeout(timeout))
+            .map_err(|source| self.lost(source))
+    }
+
+    fn lost(&self, source: io::Error) -> ClientError {
+        let path = self.path.clone();
+        match source.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ClientError::Timeout { path },
+            _ => ClientError::Lost { path, source },
+        }
+    }
+
+    fn malformed(
+        &self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> ClientError {
+        ClientError::Malformed { path: self.path.clone(), source: source.into() }
+    }
+
+    fn refusal(&self, error: String, parameters: &Map<String, Value>) -> ClientError {
+        match error.as_str() {
+            BUSY => ClientError::Busy { path: self.path.clone() },
+            RELOAD_FAILED => {
+                let reason = parameters.get("reason").and_then(Value::as_str);
+                ClientError::ReloadFailed { reason: reason.unwrap_or("no reason given").into() }
+            }
+            _ => ClientError::Refused { error },
+        }
+    }
+}
+
+impl AsFd for Client {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+impl Watch {
+    /// Limits how long each event is waited for; after that, [`ClientError::Timeout`] is what
+    /// comes, and waiting may go on. Without a limit, which is how it starts, waiting never ends.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Lost`] when the connection is no more.
+    pub fn set_timeout(&self, timeout: Option<Duration>) -> Result<(), ClientError> {
+        self.client.set_timeout(timeout)
+    }
+}
+
+impl Iterator for Watch {
+    type Item = Result<Event, ClientError>;
+
+    /// Waits for the next event; after an error other than a timeout there are no more.
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let received = self.client.receive();
+        self.ended = match &received {
+            Ok((_, continues)) => !continues,
+            Err(ClientError::Timeout { .. }) => false,
+            Err(_) => true,
+        };
+        Some(received.map(|(event, _)| event))
+    }
+}
+
+/// How long the daemon may take over an answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Far more than a list of all hosts that the daemon's caps allow.
+const REPLY_LIMIT: usize = 64 << 20;
+
+/// Octets read at once.
+const CHUNK: usize = 8192;
