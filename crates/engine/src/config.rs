@@ -1,0 +1,107 @@
+//! What a relay may do, how fast and how much.
+
+use std::time::Duration;
+
+use ipnet::Ipv6Net;
+
+/// Settings of one relay. [`Config::default`] needs no reading.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The prefixes of the subnet. If there are none, those of the addresses on the links and of
+    /// the Router Advertisements heard on them are taken.
+    pub prefixes: Vec<Ipv6Net>,
+    /// Which address advertisements come from.
+    pub na_source: NaSource,
+    /// Longest random delay before a multicast solicitation is answered. With several proxies in
+    /// parallel up to one second keeps them from answering at once (RFC 4861 section 7.2.7);
+    /// zero with one. Probes to one node and duplicate address detection are never delayed.
+    pub answer_delay: Duration,
+    /// Timing.
+    pub timing: Timing,
+    /// Caps.
+    pub limits: Limits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            prefixes: Vec::new(),
+            na_source: NaSource::LinkLocal,
+            answer_delay: Duration::ZERO,
+            timing: Timing::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Which address of the sending link advertisements come from. Some networks drop all but one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum NaSource {
+    /// The link-local address of the link.
+    LinkLocal,
+    /// A global address of the link; its link-local address if there is none.
+    Global,
+    /// The target itself, although it is not ours.
+    Target,
+}
+
+/// Timing that users may set. What the RFCs fix stands as constants where it is used.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// Longest time that maintenance which is due may wait for company.
+    pub alarm_interval: Duration,
+    /// Silence after which a binding is probed, and time between its probes.
+    pub probe_interval: Duration,
+    /// Unanswered probes after which a binding is forgotten.
+    pub probe_retries: u8,
+    /// How long a target that did not answer is not asked for again.
+    pub hold_down: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            alarm_interval: Duration::from_secs(10),
+            probe_interval: Duration::from_secs(60),
+            probe_retries: 5,
+            hold_down: Duration::from_secs(20),
+        }
+    }
+}
+
+/// Caps. What is established stays; what is new is refused and counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bindings in all.
+    pub bindings: usize,
+    /// Bindings on one link.
+    pub bindings_per_link: usize,
+    /// Bindings of one link-layer address on one link. Hosts have dozens of addresses (RFC 7934
+    /// section 8), and a proxy or router behind which others live has hundreds.
+    pub bindings_per_lladdr: usize,
+    /// Bindings heard of on one link that never answered a probe. They come and go within seconds.
+    pub unverified_per_link: usize,
+    /// Resolutions of unknown targets under way for askers on one link (RFC 9099 section 2.3.1).
+    pub resolutions_per_link: usize,
+    /// Targets remembered for not answering.
+    pub held_down: usize,
+    /// Multicast solicitations for new targets on one link, per second, and at once.
+    pub solicits_per_second: u32,
+    /// Solicitations that verify known bindings on one link, per second, and at once.
+    pub probes_per_second: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            bindings: 32_768,
+            bindings_per_link: 16_384,
+            bindings_per_lladdr: 1_024,
+            unverified_per_link: 1_024,
+            resolutions_per_link: 256,
+            held_down: 4_096,
+            solicits_per_second: 256,
+            probes_per_second: 1_024,
+        }
+    }
+}

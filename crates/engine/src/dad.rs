@@ -1,0 +1,140 @@
+//! Duplicate address detection across links (RFC 4862 section 5.4, RFC 4389 section 4.1.3.1, RFC
+//! 6957 section 4.2).
+//!
+//! A probe is passed on to the other links, never defended from memory. Its nonce stays as it is,
+//! so that whoever sent it knows it again (RFC 7527), and so that a probe that another proxy
+//! passes on is told from one by somebody else.
+
+use std::collections::VecDeque;
+use std::net::Ipv6Addr;
+use std::time::Duration;
+
+use magpie_wire::{LinkAddr, Nonce, Solicit};
+
+use crate::delayed::Delayed;
+use crate::engine::Engine;
+use crate::{Discard, Evidence, Instant, LinkId};
+
+/// How long a host waits for objections: RFC 4862 section 5.4, `RetransTimer`, for each probe.
+const TENTATIVE_TIME: Duration = Duration::from_secs(1);
+/// A probe that comes again within this time is an echo: hosts wait a second between two.
+const ECHO_WINDOW: Duration = Duration::from_millis(500);
+/// Head start of the listener report before the probe that needs the membership (RFC 4862
+/// section 5.4.2): Linux sends it within two ticks.
+const REPORT_TIME: Duration = Duration::from_millis(20);
+
+/// How long a probe can take to come back through other proxies.
+const RETURN_TIME: Duration = Duration::from_secs(5);
+
+/// The latest probes, so that one is known again when another proxy passes it on, or a link
+/// echoes it.
+#[derive(Debug, Default)]
+pub(crate) struct ProbeMemory {
+    probes: VecDeque<SeenProbe>,
+}
+
+#[derive(Debug)]
+struct SeenProbe {
+    target: Ipv6Addr,
+    nonce: Option<Nonce>,
+    link: LinkId,
+    lladdr: LinkAddr,
+    at: Instant,
+}
+
+impl ProbeMemory {
+    const CAP: usize = 512;
+
+    /// Whether this probe was seen before: on another link, or a moment ago on this one.
+    fn is_echo(&self, probe: &SeenProbe) -> bool {
+        self.probes.iter().rev().filter(|seen| seen.target == probe.target).any(|seen| {
+            let age = probe.at.since(seen.at);
+            let elsewhere = seen.link != probe.link;
+            match (seen.nonce, probe.nonce) {
+                (Some(known), Some(nonce)) if known == nonce => {
+                    age < if elsewhere { RETURN_TIME } else { ECHO_WINDOW }
+                }
+                // Without a nonce, what another proxy passes on looks like somebody else's. To
+                // pass that back would take the address from its owner, so it is taken for an
+                // echo; two hosts that choose the same address within the same second, on
+                // different links and without nonces, are not told of each other. The same
+                // station needs some time to move to another link.
+                (None, None) if elsewhere && seen.lladdr != probe.lladdr => age < TENTATIVE_TIME,
+                (None, None) => seen.lladdr == probe.lladdr && age < ECHO_WINDOW,
+                _ => false,
+            }
+        })
+    }
+
+    fn remember(&mut self, probe: SeenProbe) {
+        if self.probes.len() >= Self::CAP {
+            self.probes.pop_front();
+        }
+        self.probes.push_back(probe);
+    }
+}
+
+impl Engine {
+    /// Handles a probe for `solicit.target` from the station `lladdr`.
+    pub(crate) fn on_dad(&mut self, id: LinkId, lladdr: LinkAddr, solicit: Solicit, now: Instant) {
+        self.counters.solicits_received += 1;
+        let Solicit { target, nonce, .. } = solicit;
+        if self.links.get(&id).is_some_and(|link| link.owns(target)) {
+            return self.counters.count(Discard::OwnTarget);
+        }
+        if self.is_own_address(target, id) {
+            return self.defend_own(id, target, lladdr, now);
+        }
+        if !self.scope.contains(target) {
+            return self.counters.count(Discard::OutOfScope);
+        }
+        let probe = SeenProbe { target, nonce, link: id, lladdr, at: now };
+        if self.probes_seen.is_echo(&probe) {
+            self.delayed.cancel_relay(id, target);
+            return self.counters.count(Discard::DadRepeated);
+        }
+        self.probes_seen.remember(probe);
+        self.release(target);
+        let until = now + TENTATIVE_TIME;
+        match self.bindings.get_mut(target) {
+            None => {
+                if !self.may_hear_of(id, now)
+                    || !self.learn(target, id, Some(lladdr), Evidence::Dad, now)
+                {
+                    return;
+                }
+                self.make_tentative(target, id, lladdr, until);
+            }
+            // The station that is known to have the address checks it again, or has moved: no
+            // duplicate (RFC 4389 section 3).
+            Some(binding) if binding.lladdr.is_none_or(|known| known == lladdr) => {
+                binding.claim = None;
+                self.make_tentative(target, id, lladdr, until);
+            }
+            Some(_) => self.begin_dad_claim(target, id, lladdr, until, now),
+        }
+        self.update_binding_timer(target);
+        self.join_everywhere(target);
+        self.relay_from(id, target, nonce, now);
+    }
+
+    /// Passes a probe on to all links but its own, behind the listener report for its group.
+    fn relay_from(&mut self, id: LinkId, target: Ipv6Addr, nonce: Option<Nonce>, now: Instant) {
+        let mut last = None;
+        while let Some(link) = self.link_after(last) {
+            last = Some(link);
+            if link != id {
+                self.delay(now + REPORT_TIME, Delayed::RelayDad { link, target, nonce });
+            }
+        }
+    }
+
+    /// This host has the address on another link, and is alive: no need to ask.
+    fn defend_own(&mut self, id: LinkId, target: Ipv6Addr, lladdr: LinkAddr, now: Instant) {
+        // One that is tentative itself may be this very probe, passed on by another proxy.
+        if self.links.values().any(|link| link.holds(target)) {
+            self.report_own_address(id, target, lladdr, now);
+            self.advertise_to_all(id, target, true, false);
+        }
+    }
+}

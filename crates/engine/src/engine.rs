@@ -1,0 +1,456 @@
+//! The engine as a whole: its state, its contract with the caller, and who handles what.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::Ipv6Addr;
+use std::ops::Bound;
+use std::time::Duration;
+
+use magpie_wire::{LinkAddr, Message, OwnMessage, Packet};
+
+use crate::binding::Bindings;
+use crate::dad::ProbeMemory;
+use crate::delayed::{Delayed, DelayedQueue};
+use crate::group::Groups;
+use crate::limit::{OwnNonces, Rarely, Recent};
+use crate::link::Link;
+use crate::resolution::{Phase, Resolution};
+use crate::route::Routes;
+use crate::scope::Scope;
+use crate::timer::Timers;
+use crate::{
+    BindingView, Config, Counters, Discard, Event, Input, Instant, KernelOp, LinkId, Lost, Output,
+    RequestId, ScopePrefix, Timer, Wakeup,
+};
+
+/// How long askers wait, whatever happens: a little longer than they ask (RFC 4861 section 10,
+/// `MAX_MULTICAST_SOLICIT` times `RETRANS_TIMER`).
+const RESOLUTION_TIME: Duration = Duration::from_secs(5);
+
+/// One relay: a set of links that together carry one subnet, all of them equal.
+///
+/// A plain value without sockets, clock or log. The caller follows six rules:
+///
+/// 1. One [`handle`](Self::handle), then [`poll_output`](Self::poll_output) until it returns
+///    nothing, then the next `handle`.
+/// 2. `now` never goes back. Several inputs may share one `now`.
+/// 3. [`poll_timeout`](Self::poll_timeout) changes only through `handle`,
+///    [`reconfigure`](Self::reconfigure) and [`shut_down`](Self::shut_down). When its instant has
+///    come, [`Input::Timeout`] is due, before any frame that came later.
+/// 4. Outputs are carried out in their order. Every [`Output::Kernel`] gets exactly one
+///    [`Input::Ack`], also on failure.
+/// 5. At the start, and whenever notifications were lost: an `Overrun` event, then a dump of all
+///    links, addresses and host routes, then a `Synced` event. In between nothing is removed.
+/// 6. Same configuration, seed and inputs give the same outputs.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) config: Config,
+    pub(crate) links: BTreeMap<LinkId, Link>,
+    pub(crate) scope: Scope,
+    pub(crate) bindings: Bindings,
+    pub(crate) resolutions: BTreeMap<Ipv6Addr, Resolution>,
+    /// Targets that did not answer, for askers on a link (RFC 6583 section 7.1).
+    pub(crate) held_down: Recent<(Ipv6Addr, LinkId)>,
+    pub(crate) probes_seen: ProbeMemory,
+    pub(crate) routes: Routes,
+    pub(crate) groups: Groups,
+    pub(crate) delayed: DelayedQueue,
+    pub(crate) timers: Timers,
+    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) counters: Counters,
+    pub(crate) nonces: OwnNonces,
+    pub(crate) rng: fastrand::Rng,
+    /// Between `Overrun` and `Synced`.
+    pub(crate) syncing: bool,
+    rarely: Rarely<(LinkId, Rare)>,
+    last_request: u64,
+    prefix_due: Option<Instant>,
+    delayed_due: Option<Instant>,
+}
+
+/// Events that hostile input could repeat without end.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Rare {
+    Loop,
+    OwnAddress,
+    Claim,
+    Refused(Discard),
+}
+
+impl Engine {
+    /// Makes an engine that knows nothing yet. `seed` decides all its random choices.
+    pub fn new(config: Config, seed: u64, _now: Instant) -> Self {
+        let scope = Scope::new(config.prefixes.clone());
+        Self {
+            config,
+            links: BTreeMap::new(),
+            scope,
+            bindings: Bindings::default(),
+            resolutions: BTreeMap::new(),
+            held_down: Recent::new(),
+            probes_seen: ProbeMemory::default(),
+            routes: Routes::default(),
+            groups: Groups::default(),
+            delayed: DelayedQueue::default(),
+            timers: Timers::default(),
+            outputs: VecDeque::new(),
+            counters: Counters::default(),
+            nonces: OwnNonces::new(),
+            rng: fastrand::Rng::with_seed(seed),
+            syncing: true,
+            rarely: Rarely::new(),
+            last_request: 0,
+            prefix_due: None,
+            delayed_due: None,
+        }
+    }
+
+    /// Applies one input. Drain [`poll_output`](Self::poll_output) before the next.
+    pub fn handle(&mut self, input: Input<'_>, now: Instant) {
+        match input {
+            Input::Frame { link, bytes } => self.on_frame(link, bytes, now),
+            Input::Outgoing { link, bytes } => match OwnMessage::parse(bytes) {
+                Some(OwnMessage::Solicit { target, probe: false }) => {
+                    self.on_kernel_solicit(link, target, now);
+                }
+                Some(OwnMessage::Unreachable { target }) => self.on_miss(link, target, now),
+                // The kernel's own duplicate address detection is the kernel's own business.
+                Some(OwnMessage::Solicit { probe: true, .. }) | None => {}
+            },
+            Input::Kernel(event) => self.on_kernel_event(event, now),
+            Input::Ack { request, result } => self.on_ack(request, result, now),
+            Input::Restore { target, link, lladdr } => self.on_restore(target, link, lladdr, now),
+            Input::Timeout => self.on_timeout(now),
+        }
+        self.update_shared_timers();
+    }
+
+    /// Returns the next thing to do, in order.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Returns when [`Input::Timeout`] is due; none if nothing is pending.
+    pub fn poll_timeout(&self) -> Option<Wakeup> {
+        self.timers.first()
+    }
+
+    /// Takes over other settings; what they no longer allow ends.
+    pub fn reconfigure(&mut self, config: Config, now: Instant) {
+        self.scope.configure(config.prefixes.clone());
+        self.config = config;
+        self.prune(now);
+        self.update_shared_timers();
+    }
+
+    /// Emits what an orderly stop needs: host routes removed, groups left, switches told.
+    /// Afterwards the engine knows nothing.
+    pub fn shut_down(&mut self, _now: Instant) {
+        self.bindings.clear();
+        self.resolutions.clear();
+        self.delayed.clear();
+        self.timers.clear();
+        let targets: Vec<_> = self.routes.targets().collect();
+        for target in targets {
+            self.routes.want(target, None);
+            self.reconcile_route(target);
+        }
+        while let Some((link, group)) = self.groups.pop() {
+            self.request(KernelOp::LeaveGroup { link, group });
+        }
+        let advertised: Vec<_> = self
+            .links
+            .iter()
+            .filter(|(_, link)| link.router_discovery.advertised())
+            .map(|(id, _)| *id)
+            .collect();
+        for link in advertised {
+            self.advertise_multicast_router(link, false);
+        }
+        self.links.clear();
+    }
+
+    /// Returns all bindings, by address.
+    pub fn bindings(&self, now: Instant) -> impl Iterator<Item = BindingView> + '_ {
+        self.bindings.iter().map(move |(target, binding)| BindingView {
+            target,
+            link: binding.link,
+            lladdr: binding.lladdr,
+            state: binding.state(now),
+            confirmed: binding.confirmed.map(|at| now.since(at)),
+            seen: now.since(binding.seen),
+            evidence: binding.evidence,
+            router: binding.router,
+            route: self.routes.view(target),
+        })
+    }
+
+    /// Returns how many resolutions are under way.
+    pub fn resolutions(&self) -> usize {
+        self.resolutions.len()
+    }
+
+    /// Returns how many targets are remembered for not answering.
+    pub fn held_down(&self) -> usize {
+        self.held_down.len()
+    }
+
+    /// Returns the prefixes of the subnet as they are in force.
+    pub fn prefixes(&self, now: Instant) -> impl Iterator<Item = ScopePrefix> + '_ {
+        self.scope.prefixes(now)
+    }
+
+    /// Returns what was done and dropped so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn on_frame(&mut self, id: LinkId, bytes: &[u8], now: Instant) {
+        self.counters.frames_received += 1;
+        let packet = match Packet::parse(bytes) {
+            Ok(packet) => packet,
+            Err(reason) => return self.counters.count_malformed(reason),
+        };
+        if !self.links.get(&id).is_some_and(Link::usable) {
+            return self.counters.count(Discard::LinkDown);
+        }
+        // An access point echoes our multicast frames; on another link they are a loop (RFC 4389
+        // section 6 asks to detect it).
+        if let Some(owner) = self.link_of_lladdr(packet.ethernet_source) {
+            if owner != id
+                && let Message::Solicit(solicit) = packet.message
+            {
+                self.report_loop(id, solicit.target, now);
+            }
+            return self.counters.count(Discard::OwnFrame);
+        }
+        if self.is_own_address(packet.source, id) {
+            self.report_own_address(id, packet.source, packet.ethernet_source, now);
+            return self.counters.count(Discard::OwnSource);
+        }
+        match packet.message {
+            Message::Solicit(solicit) if packet.is_dad() => {
+                self.on_dad(id, packet.ethernet_source, solicit, now);
+            }
+            Message::Solicit(solicit) => self.on_solicit(id, &packet, solicit, now),
+            Message::Advert(advert) => self.on_advert(id, &packet, advert, now),
+            Message::RouterSolicit(solicit) => {
+                if let Some(lladdr) = solicit.source_lladdr {
+                    self.on_source(id, packet.source, lladdr, now);
+                }
+            }
+            Message::RouterAdvert(advert) => {
+                let mut shrank = false;
+                for prefix in advert.prefixes() {
+                    shrank |= self.scope.announce(id, prefix, now);
+                }
+                if shrank {
+                    self.prune(now);
+                }
+            }
+            Message::ListenerQuery => self.on_listener_query(id, now),
+            Message::MulticastRouterSolicit => self.hurry_router_discovery(id, now),
+            Message::MulticastRouterAdvert(_) | Message::MulticastRouterTermination => {}
+        }
+    }
+
+    fn on_timeout(&mut self, now: Instant) {
+        while let Some(timer) = self.timers.pop(now) {
+            match timer {
+                Timer::Binding(target) => self.on_binding_due(target, now),
+                Timer::Resolution(target) => self.on_resolution_due(target, now),
+                Timer::Route(target) => {
+                    if let Some(route) = self.routes.get_mut(target) {
+                        route.due = None;
+                    }
+                    self.reconcile_route(target);
+                }
+                Timer::Link(link) => self.on_router_discovery_due(link, now),
+                Timer::Delayed => {
+                    self.delayed_due = None;
+                    while let Some(delayed) = self.delayed.pop(now) {
+                        self.on_delayed(delayed, now);
+                    }
+                }
+                Timer::Prefix => {
+                    self.prefix_due = None;
+                    if self.scope.expire(now) {
+                        self.prune(now);
+                    }
+                }
+            }
+        }
+    }
+
+    fn on_delayed(&mut self, delayed: Delayed, now: Instant) {
+        match delayed {
+            Delayed::RelayDad { link, target, nonce } => self.relay_dad(link, target, nonce),
+            Delayed::Answer { asker, target } => self.answer_if_sure(asker, target, now),
+        }
+    }
+
+    /// Forgets what is no longer in scope.
+    pub(crate) fn prune(&mut self, now: Instant) {
+        if self.syncing {
+            return;
+        }
+        let outside: Vec<_> =
+            self.bindings.targets().filter(|target| !self.scope.contains(*target)).collect();
+        for target in outside {
+            self.forget(target, Lost::OutOfScope, now);
+        }
+        let outside: Vec<_> = self
+            .resolutions
+            .keys()
+            .copied()
+            .filter(|target| !self.scope.contains(*target))
+            .collect();
+        for target in outside {
+            self.end_resolution(target);
+        }
+    }
+
+    pub(crate) fn delay(&mut self, at: Instant, delayed: Delayed) {
+        if !self.delayed.push(at, delayed) {
+            self.counters.count(Discard::DelayedFull);
+        }
+    }
+
+    /// Walks the links without borrowing them: the first, or the next after `last`.
+    pub(crate) fn link_after(&self, last: Option<LinkId>) -> Option<LinkId> {
+        let beyond = last.map_or(Bound::Unbounded, Bound::Excluded);
+        self.links.range((beyond, Bound::Unbounded)).next().map(|(id, _)| *id)
+    }
+
+    /// Sets the deadline of a binding to what is due next.
+    pub(crate) fn update_binding_timer(&mut self, target: Ipv6Addr) {
+        if let Some(binding) = self.bindings.get_mut(target) {
+            let next = Some(binding.next_due());
+            self.timers.set(&mut binding.due, Timer::Binding(target), next);
+        }
+    }
+
+    fn update_shared_timers(&mut self) {
+        let delayed = self.delayed.first();
+        self.timers.set(&mut self.delayed_due, Timer::Delayed, delayed);
+        let prefix = self.scope.next_expiry();
+        self.timers.set(&mut self.prefix_due, Timer::Prefix, prefix);
+    }
+
+    /// Makes a resolution, if the asking link may have one more. Those of known targets have no
+    /// cap but that of bindings: a flood of unknown ones must not shut them out (RFC 6583 section
+    /// 7.2).
+    pub(crate) fn begin_resolution(
+        &mut self,
+        target: Ipv6Addr,
+        origin: LinkId,
+        phase: Phase,
+        now: Instant,
+    ) -> Option<&mut Resolution> {
+        let cap = self.config.limits.resolutions_per_link;
+        let known = self.bindings.get(target).is_some();
+        let link = self.links.get_mut(&origin)?;
+        if !known {
+            if link.resolutions >= cap {
+                self.refuse(origin, Discard::ResolutionsFull, now);
+                return None;
+            }
+            link.resolutions += 1;
+        }
+        let new = Resolution::new(origin, phase, !known);
+        let resolution = self.resolutions.entry(target).or_insert(new);
+        let at = Some(now + RESOLUTION_TIME);
+        self.timers.set(&mut resolution.due, Timer::Resolution(target), at);
+        Some(resolution)
+    }
+
+    /// Lets a resolution wait for something else, for a bounded time.
+    pub(crate) fn enter_phase(&mut self, target: Ipv6Addr, phase: Phase, now: Instant) {
+        if let Some(resolution) = self.resolutions.get_mut(&target) {
+            resolution.phase = phase;
+            let at = Some(now + RESOLUTION_TIME);
+            self.timers.set(&mut resolution.due, Timer::Resolution(target), at);
+        }
+    }
+
+    /// Ends a resolution and returns it, with those who wait for it.
+    pub(crate) fn end_resolution(&mut self, target: Ipv6Addr) -> Option<Resolution> {
+        let mut resolution = self.resolutions.remove(&target)?;
+        self.timers.set(&mut resolution.due, Timer::Resolution(target), None);
+        if resolution.counted
+            && let Some(link) = self.links.get_mut(&resolution.origin)
+        {
+            link.resolutions = link.resolutions.saturating_sub(1);
+        }
+        Some(resolution)
+    }
+
+    /// Asks the kernel for something.
+    pub(crate) fn request(&mut self, op: KernelOp) {
+        let request = self.next_request();
+        self.outputs.push_back(Output::Kernel { request, op });
+    }
+
+    pub(crate) fn next_request(&mut self) -> RequestId {
+        self.last_request += 1;
+        RequestId(self.last_request)
+    }
+
+    pub(crate) fn reconcile_route(&mut self, target: Ipv6Addr) {
+        let last_request = &mut self.last_request;
+        let next_request = || {
+            *last_request += 1;
+            RequestId(*last_request)
+        };
+        if let Some((request, op)) = self.routes.reconcile(target, next_request) {
+            self.outputs.push_back(Output::Kernel { request, op });
+        }
+    }
+
+    pub(crate) fn report(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    pub(crate) fn refuse(&mut self, link: LinkId, reason: Discard, now: Instant) {
+        self.counters.count(reason);
+        if self.rarely.due((link, Rare::Refused(reason)), now) {
+            self.report(Event::Refused { link, reason });
+        }
+    }
+
+    pub(crate) fn report_loop(&mut self, link: LinkId, target: Ipv6Addr, now: Instant) {
+        if self.rarely.due((link, Rare::Loop), now) {
+            self.report(Event::Loop { link, target });
+        }
+    }
+
+    pub(crate) fn report_own_address(
+        &mut self,
+        link: LinkId,
+        target: Ipv6Addr,
+        lladdr: LinkAddr,
+        now: Instant,
+    ) {
+        if self.rarely.due((link, Rare::OwnAddress), now) {
+            self.report(Event::OwnAddressClaimed { target, link, lladdr });
+        }
+    }
+
+    pub(crate) fn report_claim(&mut self, event: Event, link: LinkId, now: Instant) {
+        if self.rarely.due((link, Rare::Claim), now) {
+            self.report(event);
+        }
+    }
+
+    pub(crate) fn link_of_lladdr(&self, lladdr: LinkAddr) -> Option<LinkId> {
+        self.links.iter().find(|(_, link)| link.info.lladdr == lladdr).map(|(id, _)| *id)
+    }
+
+    /// Whether `address`, met on `on`, is assigned to this host, tentatively or not. The same
+    /// link-local address on another link is somebody else's (RFC 4007 section 6).
+    pub(crate) fn is_own_address(&self, address: Ipv6Addr, on: LinkId) -> bool {
+        if address.is_unicast_link_local() {
+            return self.links.get(&on).is_some_and(|link| link.owns(address));
+        }
+        self.links.values().any(|link| link.owns(address))
+    }
+}

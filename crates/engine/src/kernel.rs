@@ -1,0 +1,418 @@
+//! This host's own links, addresses, routes and neighbors, as its kernel reports them.
+
+use std::net::Ipv6Addr;
+
+use ipnet::Ipv6Net;
+use magpie_wire::LinkAddr;
+
+use crate::engine::Engine;
+use crate::link::{Link, OwnAddress};
+use crate::resolution::Phase;
+use crate::route::{Acked, ROUTE_RETRY};
+use crate::{
+    Event, Evidence, Instant, KernelEvent, KernelOp, LinkId, LinkInfo, Lost, RequestId, Timer,
+};
+
+impl Engine {
+    pub(crate) fn on_kernel_event(&mut self, event: KernelEvent, now: Instant) {
+        match event {
+            KernelEvent::Link { link, info } => self.on_link(link, info, now),
+            KernelEvent::LinkGone { link } => self.on_link_gone(link, now),
+            KernelEvent::Address { link, address, tentative } => {
+                self.on_address(link, address, tentative, now);
+            }
+            KernelEvent::AddressGone { link, address } => {
+                self.on_address_gone(link, address);
+                self.on_addresses_changed(now);
+            }
+            KernelEvent::Route { target, link: Some(link), own: true } => {
+                self.on_own_route(target, link, now);
+            }
+            // A route of our protocol out of another link is another relay's.
+            KernelEvent::Route { link: None, own: true, .. }
+            | KernelEvent::RouteGone { link: None, own: true, .. } => {}
+            KernelEvent::Route { target, link, own: false } => self.routes.foreign(target, link),
+            KernelEvent::RouteGone { target, link: Some(link), own: true } => {
+                self.routes.vanished(target, link);
+                if self.links.get(&link).is_some_and(Link::usable) {
+                    self.reconcile_route(target);
+                }
+            }
+            KernelEvent::RouteGone { target, own: false, .. } => {
+                self.routes.foreign_vanished(target);
+                self.reconcile_route(target);
+            }
+            KernelEvent::Miss { link, target } => self.on_miss(link, target, now),
+            KernelEvent::ProxyNeighbor { link, target } => {
+                if let Some(link) = self.links.get_mut(&link) {
+                    link.kernel_proxied.insert(target);
+                }
+            }
+            KernelEvent::Overrun => self.begin_sync(),
+            KernelEvent::Synced => self.end_sync(now),
+        }
+    }
+
+    /// Takes an acknowledgement. Those of memberships change nothing: a failed join leaves the
+    /// engine with all-multicast, and there is nothing better to do about it.
+    pub(crate) fn on_ack(&mut self, request: RequestId, result: Result<(), i32>, now: Instant) {
+        match self.routes.ack(request, result.is_ok()) {
+            None => {}
+            Some(Acked::Settled(target)) => self.on_routed(target, now),
+            Some(Acked::Unsettled(target)) => self.reconcile_route(target),
+            Some(Acked::Refused(target, link)) => {
+                let errno = result.err().unwrap_or_default();
+                self.report(Event::RouteFailed { target, link, errno });
+                self.end_resolution(target);
+                if let Some(route) = self.routes.get_mut(target) {
+                    let at = Some(now + ROUTE_RETRY);
+                    self.timers.set(&mut route.due, Timer::Route(target), at);
+                }
+            }
+        }
+    }
+
+    /// Takes an address from the state file: a candidate that is probed at once.
+    pub(crate) fn on_restore(
+        &mut self,
+        target: Ipv6Addr,
+        link: LinkId,
+        lladdr: Option<LinkAddr>,
+        now: Instant,
+    ) {
+        let usable = lladdr
+            .is_none_or(|lladdr| lladdr.is_station() && self.link_of_lladdr(lladdr).is_none());
+        if !usable || !self.links.contains_key(&link) || !self.scope.contains(target) {
+            return;
+        }
+        if self.is_own_address(target, link) {
+            return;
+        }
+        match (self.bindings.get(target), lladdr) {
+            (Some(known), Some(lladdr)) if known.lladdr.is_none() && known.link == link => {
+                self.bindings.relocate(target, link, lladdr);
+                if let Some(binding) = self.bindings.get_mut(target) {
+                    binding.verification = None;
+                }
+            }
+            (Some(_), _) => return,
+            (None, _) => {
+                if !self.learn(target, link, lladdr, Evidence::Saved, now) {
+                    return;
+                }
+            }
+        }
+        self.verify(target, now);
+    }
+
+    /// The kernel asks for `target` on `link`. On the right link its question is as good as ours;
+    /// on the wrong one it shows that a host route is missing.
+    pub(crate) fn on_kernel_solicit(&mut self, link: LinkId, target: Ipv6Addr, now: Instant) {
+        if let Some(binding) = self.bindings.get_mut(target)
+            && binding.link == link
+        {
+            binding.solicited = Some(now);
+            return;
+        }
+        self.on_miss(link, target, now);
+    }
+
+    /// The kernel looked for `target` on `link` and did not find it, or will not.
+    pub(crate) fn on_miss(&mut self, link: LinkId, target: Ipv6Addr, now: Instant) {
+        if !self.scope.contains(target)
+            || self.is_own_address(target, link)
+            || !self.links.contains_key(&link)
+        {
+            return;
+        }
+        let Some(binding) = self.bindings.get_mut(target) else {
+            return self.look_up_for_kernel(target, link, now);
+        };
+        if binding.tentative.is_some() {
+            return;
+        }
+        if binding.link == link {
+            binding.reachable_until = None;
+            // It may have left in silence: if it does not answer us either, the other links are
+            // asked, as if somebody waited.
+            if !self.resolutions.contains_key(&target) {
+                self.begin_resolution(target, link, Phase::Verify, now);
+            }
+            return self.verify(target, now);
+        }
+        if binding.is_reachable(now) {
+            self.settle(target, now);
+        } else {
+            self.verify(target, now);
+        }
+    }
+
+    /// Joins the group of a target wherever it may be asked for (RFC 4861 section 7.2.8, RFC 8929
+    /// section 6): when it is verified, or its duplicate address detection is to be passed on.
+    /// Mere hearsay does not cause listener reports.
+    pub(crate) fn join_everywhere(&mut self, target: Ipv6Addr) {
+        let Some(binding) = self.bindings.get_mut(target) else { return };
+        if std::mem::replace(&mut binding.joined, true) {
+            return;
+        }
+        let mut last = None;
+        while let Some(link) = self.link_after(last) {
+            last = Some(link);
+            self.join(link, target);
+        }
+    }
+
+    pub(crate) fn leave_everywhere(&mut self, target: Ipv6Addr) {
+        let mut last = None;
+        while let Some(link) = self.link_after(last) {
+            last = Some(link);
+            self.leave(link, target);
+        }
+    }
+
+    pub(crate) fn on_listener_query(&mut self, id: LinkId, now: Instant) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.router_discovery.querier_heard(now);
+        if link.due.is_none() {
+            self.hurry_router_discovery(id, now);
+        }
+    }
+
+    /// Advertises to snooping switches soon; they may have just come up.
+    pub(crate) fn hurry_router_discovery(&mut self, id: LinkId, now: Instant) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let soon = now + RESPONSE_DELAY.mul_f64(self.rng.f64());
+        if link.due.is_none_or(|due| due > soon) {
+            self.timers.set(&mut link.due, Timer::Link(id), Some(soon));
+        }
+    }
+
+    pub(crate) fn on_router_discovery_due(&mut self, id: LinkId, now: Instant) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.due = None;
+        }
+        if self.advertise_multicast_router(id, true)
+            && let Some(link) = self.links.get_mut(&id)
+        {
+            let next = link.router_discovery.sent(&mut self.rng, now);
+            self.timers.set(&mut link.due, Timer::Link(id), next);
+        }
+    }
+
+    fn on_link(&mut self, id: LinkId, info: LinkInfo, now: Instant) {
+        let was_usable = self.links.get(&id).map(Link::usable);
+        let link =
+            self.links.entry(id).or_insert_with(|| Link::new(info, &self.config.limits, now));
+        link.info = info;
+        let usable = link.usable();
+        if was_usable.is_none() {
+            let joined = self.bindings.iter().filter(|(_, binding)| binding.joined);
+            let mut wanted: Vec<_> = joined.map(|(target, _)| target).collect();
+            for (other, link) in &self.links {
+                if *other != id {
+                    wanted.extend(link.addresses.iter().map(|own| own.net.addr()));
+                }
+            }
+            for target in wanted.into_iter().filter(|target| !target.is_unicast_link_local()) {
+                self.join(id, target);
+            }
+        }
+        match (was_usable.unwrap_or(false), usable) {
+            (false, true) => self.on_link_up(id, now),
+            (true, false) => self.on_link_down(id),
+            _ => {}
+        }
+    }
+
+    /// Everything on the link is verified before it is promised again, and whoever was not found
+    /// elsewhere may be there.
+    fn on_link_up(&mut self, id: LinkId, now: Instant) {
+        self.held_down.clear();
+        let here: Vec<_> = self.bindings_on(id).collect();
+        for target in here {
+            if self.bindings.get(target).is_some_and(|binding| binding.tentative.is_none()) {
+                self.verify(target, now);
+            }
+        }
+        if let Some(link) = self.links.get_mut(&id) {
+            link.router_discovery.restart();
+        }
+        self.hurry_router_discovery(id, now);
+    }
+
+    /// Nothing on the link is sure any longer. Host routes stay as they are: without carrier the
+    /// kernel keeps them, and when the link is taken down it removes them and says so.
+    fn on_link_down(&mut self, id: LinkId) {
+        let here: Vec<_> = self.bindings_on(id).collect();
+        for target in here {
+            if let Some(binding) = self.bindings.get_mut(target) {
+                binding.reachable_until = None;
+                binding.verification = None;
+            }
+            self.update_binding_timer(target);
+        }
+        if let Some(link) = self.links.get_mut(&id) {
+            self.timers.set(&mut link.due, Timer::Link(id), None);
+        }
+    }
+
+    fn on_link_gone(&mut self, id: LinkId, now: Instant) {
+        let here: Vec<_> = self.bindings_on(id).collect();
+        self.routes.forget_link(id);
+        self.groups.forget_link(id);
+        self.scope.forget_link(id);
+        for target in here {
+            self.forget(target, Lost::LinkGone, now);
+        }
+        let asking: Vec<_> = self
+            .resolutions
+            .iter()
+            .filter(|(_, resolution)| resolution.origin == id)
+            .map(|(target, _)| *target)
+            .collect();
+        for target in asking {
+            self.end_resolution(target);
+        }
+        let own: Vec<_> = self
+            .links
+            .get(&id)
+            .into_iter()
+            .flat_map(|link| link.addresses.iter().map(|own| own.net.addr()))
+            .collect();
+        for address in own {
+            self.on_address_gone(id, address);
+        }
+        if let Some(mut link) = self.links.remove(&id) {
+            self.timers.set(&mut link.due, Timer::Link(id), None);
+        }
+        self.on_addresses_changed(now);
+    }
+
+    fn on_address(&mut self, id: LinkId, address: Ipv6Net, tentative: bool, now: Instant) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let was_mute = link.link_local().is_none();
+        let own = OwnAddress { net: address, tentative, current: true };
+        let known = link.addresses.iter_mut().find(|known| known.net.addr() == address.addr());
+        if let Some(known) = known {
+            *known = own;
+        } else {
+            link.addresses.push(own);
+            if !address.addr().is_unicast_link_local() {
+                self.for_other_links(id, |engine, other| engine.join(other, address.addr()));
+            }
+        }
+        self.forget(address.addr(), Lost::OwnAddress, now);
+        self.on_addresses_changed(now);
+        let speaks = self.links.get(&id).is_some_and(|link| link.link_local().is_some());
+        if speaks && was_mute {
+            self.search_on(id, now);
+            self.on_link_up(id, now);
+        }
+    }
+
+    fn on_address_gone(&mut self, id: LinkId, address: Ipv6Addr) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let before = link.addresses.len();
+        link.addresses.retain(|own| own.net.addr() != address);
+        if link.addresses.len() != before && !address.is_unicast_link_local() {
+            self.for_other_links(id, |engine, other| engine.leave(other, address));
+        }
+    }
+
+    fn on_addresses_changed(&mut self, now: Instant) {
+        let assigned = self
+            .links
+            .iter()
+            .flat_map(|(id, link)| link.addresses.iter().map(|own| (own.net, *id)));
+        self.scope.set_assigned(assigned);
+        self.prune(now);
+    }
+
+    /// A host route of ours that is not known: a predecessor's. It is adopted, and its host
+    /// verified.
+    fn on_own_route(&mut self, target: Ipv6Addr, link: LinkId, now: Instant) {
+        if self.routes.adopt(target, link) && !self.syncing {
+            self.adopt(target, link, now);
+        }
+    }
+
+    fn adopt(&mut self, target: Ipv6Addr, link: LinkId, now: Instant) {
+        let wanted = self.scope.contains(target)
+            && !self.is_own_address(target, link)
+            && self.links.contains_key(&link)
+            && (self.bindings.get(target).is_some()
+                || self.learn(target, link, None, Evidence::Route, now));
+        if !wanted {
+            self.routes.want(target, None);
+            return self.reconcile_route(target);
+        }
+        if self.bindings.get(target).is_some_and(|binding| binding.confirmed.is_none()) {
+            self.routes.want(target, Some(link));
+            self.verify(target, now);
+        }
+        self.reconcile_route(target);
+    }
+
+    fn begin_sync(&mut self) {
+        self.syncing = true;
+        self.routes.begin_sync();
+        for link in self.links.values_mut() {
+            link.kernel_proxied.clear();
+            for own in &mut link.addresses {
+                own.current = false;
+            }
+        }
+    }
+
+    fn end_sync(&mut self, now: Instant) {
+        self.syncing = false;
+        let gone: Vec<_> = self
+            .links
+            .iter()
+            .flat_map(|(id, link)| {
+                let gone = link.addresses.iter().filter(|own| !own.current);
+                gone.map(|own| (*id, own.net.addr()))
+            })
+            .collect();
+        for (link, address) in gone {
+            self.on_address_gone(link, address);
+        }
+        self.on_addresses_changed(now);
+        for target in self.routes.end_sync() {
+            match self.routes.installed(target) {
+                Some(link) => self.adopt(target, link, now),
+                None => self.reconcile_route(target),
+            }
+        }
+    }
+
+    fn join(&mut self, link: LinkId, target: Ipv6Addr) {
+        if let Some(group) = self.groups.join(link, target) {
+            self.request(KernelOp::JoinGroup { link, group });
+        }
+    }
+
+    fn leave(&mut self, link: LinkId, target: Ipv6Addr) {
+        if let Some(group) = self.groups.leave(link, target) {
+            self.request(KernelOp::LeaveGroup { link, group });
+        }
+    }
+
+    fn for_other_links(&mut self, id: LinkId, mut act: impl FnMut(&mut Self, LinkId)) {
+        let others: Vec<_> = self.links.keys().copied().filter(|other| *other != id).collect();
+        for other in others {
+            act(self, other);
+        }
+    }
+
+    fn bindings_on(&self, id: LinkId) -> impl Iterator<Item = Ipv6Addr> + '_ {
+        self.bindings
+            .iter()
+            .filter(move |(_, binding)| binding.link == id)
+            .map(|(target, _)| target)
+    }
+}
+
+/// RFC 4286 section 6: longest wait before a solicitation of switches is answered is 2 s; soon is
+/// better, and random all the same.
+const RESPONSE_DELAY: std::time::Duration = std::time::Duration::from_millis(500);

@@ -1,0 +1,50 @@
+//! The decisions of Magpie: an IPv6 Neighbor Discovery proxy as a pure state machine.
+//!
+//! Nothing here performs I/O, reads a clock, logs, or depends on the order of a hash. [`Engine`]
+//! takes one [`Input`] at a time and says with [`Output`]s what is to be done; its documentation
+//! states the rules. The model is the routing proxy of RFC 8929 sections 7 and 9: learn where a
+//! host is, install its host route, answer for it with the proxy's own link-layer address, and
+//! let the kernel forward.
+//!
+//! The modules follow the messages: `solicit` and `advert` react to what comes in, `dad` to
+//! duplicate address detection; `search` looks for the unknown, `nud` keeps the known, `claim`
+//! decides who is right when two places claim the same address, and
+//! `announce` tells of moves; `kernel` follows this host's own
+//! links, addresses and routes. `send` alone builds messages.
+#![forbid(unsafe_code)]
+
+mod advert;
+mod announce;
+mod binding;
+mod claim;
+mod config;
+mod counters;
+mod dad;
+mod delayed;
+mod engine;
+mod group;
+mod input;
+mod kernel;
+mod limit;
+mod link;
+mod mrd;
+mod nud;
+mod output;
+mod resolution;
+mod route;
+mod scope;
+mod search;
+mod send;
+mod solicit;
+mod time;
+mod timer;
+mod view;
+
+pub use config::{Config, Limits, NaSource, Timing};
+pub use counters::{Counters, Discard};
+pub use engine::Engine;
+pub use input::{Input, KernelEvent, LinkId, LinkInfo, ScopePrefix};
+pub use output::{Event, Evidence, KernelOp, Lost, Output, RequestId, Transmit};
+pub use time::Instant;
+pub use timer::{Timer, Wakeup};
+pub use view::{BindingState, BindingView, RouteView};

@@ -1,0 +1,180 @@
+//! Rates and memories of bounded size.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use magpie_wire::Nonce;
+
+use crate::Instant;
+
+/// Allows so many events a second, and as many at once.
+#[derive(Clone, Debug)]
+pub(crate) struct TokenBucket {
+    rate: u64,
+    /// Billionths of a token.
+    tokens: u64,
+    filled: Instant,
+}
+
+impl TokenBucket {
+    const TOKEN: u64 = 1_000_000_000;
+
+    pub(crate) fn new(rate: u32, now: Instant) -> Self {
+        let rate = u64::from(rate);
+        Self { rate, tokens: rate * Self::TOKEN, filled: now }
+    }
+
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
+        let elapsed = u64::try_from(now.since(self.filled).as_nanos()).unwrap_or(u64::MAX);
+        let full = self.rate * Self::TOKEN;
+        self.tokens = self.tokens.saturating_add(elapsed.saturating_mul(self.rate)).min(full);
+        self.filled = now;
+        let Some(left) = self.tokens.checked_sub(Self::TOKEN) else { return false };
+        self.tokens = left;
+        true
+    }
+}
+
+/// What is remembered for a while, all of it for the same time.
+///
+/// Entries leave in the order in which they came, when room is wanted: they need no timer.
+#[derive(Debug)]
+pub(crate) struct Recent<K> {
+    until: BTreeMap<K, Instant>,
+    order: VecDeque<(Instant, K)>,
+}
+
+impl<K: Copy + Ord> Recent<K> {
+    pub(crate) fn new() -> Self {
+        Self { until: BTreeMap::new(), order: VecDeque::new() }
+    }
+
+    pub(crate) fn insert(&mut self, key: K, until: Instant, cap: usize, now: Instant) {
+        while let Some(&(end, oldest)) = self.order.front() {
+            if end > now && self.order.len() < cap {
+                break;
+            }
+            self.order.pop_front();
+            if self.until.get(&oldest) == Some(&end) {
+                self.until.remove(&oldest);
+            }
+        }
+        if cap > 0 {
+            self.order.push_back((until, key));
+            self.until.insert(key, until);
+        }
+    }
+
+    pub(crate) fn contains(&self, key: K, now: Instant) -> bool {
+        self.until.get(&key).is_some_and(|until| *until > now)
+    }
+
+    pub(crate) fn remove(&mut self, key: K) {
+        self.until.remove(&key);
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.until.clear();
+        self.order.clear();
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.until.len()
+    }
+}
+
+/// The nonces of our own latest solicitations, so that they are known when they come back (RFC
+/// 7527 section 4).
+#[derive(Debug)]
+pub(crate) struct OwnNonces {
+    ring: [[u8; 6]; Self::LEN],
+    next: usize,
+}
+
+impl OwnNonces {
+    const LEN: usize = 128;
+
+    pub(crate) fn new() -> Self {
+        Self { ring: [[0; 6]; Self::LEN], next: 0 }
+    }
+
+    pub(crate) fn issue(&mut self, rng: &mut fastrand::Rng) -> Nonce {
+        let mut octets = [0; 6];
+        rng.fill(&mut octets);
+        // All zeros mark an unused place.
+        octets[0] |= 1;
+        if let Some(place) = self.ring.get_mut(self.next) {
+            *place = octets;
+        }
+        self.next = (self.next + 1) % Self::LEN;
+        Nonce::new(octets)
+    }
+
+    pub(crate) fn contains(&self, nonce: &Nonce) -> bool {
+        self.ring.iter().any(|own| own[0] != 0 && own == nonce.as_bytes())
+    }
+}
+
+/// What is reported at most once in an interval.
+#[derive(Debug)]
+pub(crate) struct Rarely<K> {
+    last: BTreeMap<K, Instant>,
+}
+
+impl<K: Ord> Rarely<K> {
+    const INTERVAL: Duration = Duration::from_secs(60);
+
+    pub(crate) fn new() -> Self {
+        Self { last: BTreeMap::new() }
+    }
+
+    /// Whether it is time to report `key` again. The keys are few by construction.
+    pub(crate) fn due(&mut self, key: K, now: Instant) -> bool {
+        let due = self.last.get(&key).is_none_or(|last| now.since(*last) >= Self::INTERVAL);
+        if due {
+            self.last.insert(key, now);
+        }
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv6Addr;
+
+    use super::*;
+
+    #[test]
+    fn a_bucket_allows_its_rate_and_a_burst_of_the_same_size() {
+        let start = Instant::from_nanos(5_000);
+        let mut bucket = TokenBucket::new(10, start);
+        assert_eq!((0..100).filter(|_| bucket.take(start)).count(), 10);
+        let later = start + Duration::from_millis(250);
+        assert_eq!((0..100).filter(|_| bucket.take(later)).count(), 2);
+        let much_later = later + Duration::from_secs(3600);
+        assert_eq!((0..100).filter(|_| bucket.take(much_later)).count(), 10);
+    }
+
+    #[test]
+    fn recent_things_leave_in_time_and_never_exceed_the_cap() {
+        let mut recent = Recent::new();
+        let at = |seconds| Instant::ZERO + Duration::from_secs(seconds);
+        for host in 0..100u16 {
+            let target = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, host);
+            recent.insert(target, at(20), 10, at(0));
+            assert!(recent.len() <= 10);
+            assert!(recent.contains(target, at(19)));
+            assert!(!recent.contains(target, at(20)));
+        }
+    }
+
+    #[test]
+    fn own_nonces_are_recognized() {
+        let mut nonces = OwnNonces::new();
+        let mut rng = fastrand::Rng::with_seed(1);
+        let nonce = nonces.issue(&mut rng);
+        assert!(nonces.contains(&nonce));
+        assert!(!nonces.contains(&Nonce::new([0; 6])));
+        assert!(!nonces.contains(&Nonce::new([9; 6])));
+    }
+}

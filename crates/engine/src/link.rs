@@ -1,0 +1,91 @@
+//! What is known of one link of the relay.
+
+use std::collections::BTreeSet;
+use std::net::Ipv6Addr;
+
+use ipnet::Ipv6Net;
+
+use crate::limit::{Recent, TokenBucket};
+use crate::mrd::RouterDiscovery;
+use crate::{Instant, Limits, LinkInfo, NaSource};
+
+/// One link.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) info: LinkInfo,
+    pub(crate) addresses: Vec<OwnAddress>,
+    /// Targets that the kernel answers for here (proxy neighbor entries).
+    pub(crate) kernel_proxied: BTreeSet<Ipv6Addr>,
+    /// Solicitations for targets of which nothing is known.
+    pub(crate) solicits: TokenBucket,
+    /// Solicitations that verify what is known; a budget of their own, so that a flood of
+    /// unknown targets cannot starve the known ones (RFC 6583 section 7.2).
+    pub(crate) probes: TokenBucket,
+    /// Targets that everybody here was asked for within the last `RetransTimer`.
+    pub(crate) asked: Recent<Ipv6Addr>,
+    /// Resolutions of unknown targets under way for askers here.
+    pub(crate) resolutions: usize,
+    pub(crate) router_discovery: RouterDiscovery,
+    /// When router discovery has something to do.
+    pub(crate) due: Option<Instant>,
+}
+
+/// An address of this host.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OwnAddress {
+    pub(crate) net: Ipv6Net,
+    pub(crate) tentative: bool,
+    /// Confirmed by the dump that is under way.
+    pub(crate) current: bool,
+}
+
+impl Link {
+    pub(crate) fn new(info: LinkInfo, limits: &Limits, now: Instant) -> Self {
+        Self {
+            info,
+            addresses: Vec::new(),
+            kernel_proxied: BTreeSet::new(),
+            solicits: TokenBucket::new(limits.solicits_per_second, now),
+            probes: TokenBucket::new(limits.probes_per_second, now),
+            asked: Recent::new(),
+            resolutions: 0,
+            router_discovery: RouterDiscovery::default(),
+            due: None,
+        }
+    }
+
+    pub(crate) fn usable(&self) -> bool {
+        self.info.running && self.info.lladdr.is_station()
+    }
+
+    /// Whether `address` is assigned to this link, tentatively or not.
+    pub(crate) fn owns(&self, address: Ipv6Addr) -> bool {
+        self.addresses.iter().any(|own| own.net.addr() == address)
+    }
+
+    /// Whether `address` is assigned to this link for good.
+    pub(crate) fn holds(&self, address: Ipv6Addr) -> bool {
+        self.assigned().any(|own| own == address)
+    }
+
+    /// Returns the source of solicitations: the link-local address, since some hosts ignore
+    /// solicitations from any other (RFC 4861 section 4.3 leaves the choice).
+    pub(crate) fn link_local(&self) -> Option<Ipv6Addr> {
+        self.assigned().find(Ipv6Addr::is_unicast_link_local)
+    }
+
+    /// Returns the source of advertisements for `target`: an assigned address of this very link
+    /// (RFC 4861 section 4.4), unless the configuration says that it has to be the target.
+    pub(crate) fn advert_source(&self, policy: NaSource, target: Ipv6Addr) -> Option<Ipv6Addr> {
+        let global = || self.assigned().find(|own| !own.is_unicast_link_local());
+        match policy {
+            NaSource::LinkLocal => self.link_local().or_else(global),
+            NaSource::Global => global().or_else(|| self.link_local()),
+            NaSource::Target => Some(target),
+        }
+    }
+
+    fn assigned(&self) -> impl Iterator<Item = Ipv6Addr> + '_ {
+        self.addresses.iter().filter(|own| !own.tentative).map(|own| own.net.addr())
+    }
+}

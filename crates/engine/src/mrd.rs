@@ -1,0 +1,52 @@
+//! When to send Multicast Router Advertisements (RFC 4286), so that snooping switches deliver
+//! solicitations for targets that nobody has joined the group of.
+//!
+//! Only where a querier speaks do switches prune; where none is heard, the initial
+//! advertisements suffice and the link stays quiet.
+
+use std::time::Duration;
+
+use crate::Instant;
+
+/// RFC 4286 section 6: default time between advertisements.
+pub(crate) const ADVERTISEMENT_INTERVAL: Duration = Duration::from_secs(20);
+/// RFC 4286 section 6: how many advertisements come quickly, and how quickly.
+const MAX_INITIAL_ADVERTISEMENTS: u8 = 3;
+const MAX_INITIAL_ADVERTISEMENT_INTERVAL: Duration = Duration::from_secs(2);
+/// RFC 3810 section 9.5: Other Querier Present Timeout, 2 x 125 s + 10 s / 2.
+const QUERIER_PRESENT: Duration = Duration::from_secs(255);
+
+/// The advertising of one link.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RouterDiscovery {
+    sent: u8,
+    querier_until: Option<Instant>,
+}
+
+impl RouterDiscovery {
+    /// Starts over, as after the link came up.
+    pub(crate) fn restart(&mut self) {
+        self.sent = 0;
+    }
+
+    /// Notes a listener query.
+    pub(crate) fn querier_heard(&mut self, now: Instant) {
+        self.querier_until = Some(now + QUERIER_PRESENT);
+    }
+
+    /// Whether anything was ever advertised, so that it has to be taken back.
+    pub(crate) fn advertised(&self) -> bool {
+        self.sent > 0
+    }
+
+    /// Notes an advertisement; returns when the next one is due, if ever.
+    pub(crate) fn sent(&mut self, rng: &mut fastrand::Rng, now: Instant) -> Option<Instant> {
+        self.sent = self.sent.saturating_add(1);
+        if self.sent < MAX_INITIAL_ADVERTISEMENTS {
+            return Some(now + MAX_INITIAL_ADVERTISEMENT_INTERVAL);
+        }
+        self.querier_until.filter(|until| *until > now)?;
+        // RFC 4286 section 3.1.1: a jitter of 2.5 % of the interval.
+        Some(now + ADVERTISEMENT_INTERVAL.mul_f64(0.975 + 0.05 * rng.f64()))
+    }
+}

@@ -1,0 +1,328 @@
+//! Keeping what is known true: verification, confirmation, upkeep, forgetting (RFC 4861 section
+//! 7.3, RFC 8929 section 9.3).
+
+use std::net::Ipv6Addr;
+use std::time::Duration;
+
+use magpie_wire::{Advert, LinkAddr};
+
+use crate::binding::{Announcement, Binding, Upkeep, Verification, is_by_owner};
+use crate::engine::Engine;
+use crate::link::Link;
+use crate::resolution::Phase;
+use crate::search::{MAX_MULTICAST_SOLICIT, RETRANS_TIMER};
+use crate::send::Budget;
+use crate::{Event, Evidence, Instant, LinkId, Lost, Timer};
+
+/// RFC 4861 section 10; each confirmation lasts a random 0.5 to 1.5 of it (section 6.3.2). Values
+/// that routers announce for their link are not taken over: the links of a relay may have
+/// different routers, and hosts on one are asked for from the other.
+const REACHABLE_TIME: Duration = Duration::from_secs(30);
+/// RFC 4861 section 10.
+const MAX_UNICAST_SOLICIT: u8 = 3;
+/// Time between unicast probes of a known place (RFC 6620 section 3.3: `T_WAIT`).
+const PROBE_TIMER: Duration = Duration::from_millis(250);
+/// A host whose time of duplicate address detection is over may be late by the tick of its clock,
+/// and answers nothing before: the first probes come quickly.
+const FRESH_PROBES: u8 = 3;
+const FRESH_PROBE_TIMER: Duration = Duration::from_millis(40);
+/// Wait for a turn when the budget of probes is used up.
+const BUSY_WAIT: Duration = Duration::from_millis(50);
+/// How many of the last upkeep probes ask everybody, in case the link-layer address changed.
+const MULTICAST_UPKEEP: u8 = 2;
+
+impl Engine {
+    /// Begins quick probing of the known place of a target, unless that is under way.
+    pub(crate) fn verify(&mut self, target: Ipv6Addr, now: Instant) {
+        let searching = self
+            .resolutions
+            .get(&target)
+            .is_some_and(|resolution| matches!(resolution.phase, Phase::Search(_)));
+        let Some(binding) = self.bindings.get_mut(target) else { return };
+        if binding.verification.is_none() && !searching {
+            binding.verification = Some(Verification { sent: 0, next: now, fresh: false });
+            self.continue_verification(target, now);
+        }
+        self.update_binding_timer(target);
+    }
+
+    /// Carries out everything that has become due for a binding.
+    pub(crate) fn on_binding_due(&mut self, target: Ipv6Addr, now: Instant) {
+        let Some(binding) = self.bindings.get_mut(target) else { return };
+        binding.due = None;
+        if binding.tentative.is_some_and(|until| until <= now) {
+            // Nobody objected (RFC 4862 section 5.4): the address is its owner's. Asking for it
+            // at once makes the route ready before anybody wants to use it.
+            binding.tentative = None;
+            binding.verification = Some(Verification { sent: 0, next: now, fresh: true });
+        }
+        self.continue_verification(target, now);
+        self.continue_claim(target, now);
+        self.continue_upkeep(target, now);
+        self.continue_announcement(target, now);
+        self.update_binding_timer(target);
+    }
+
+    /// The place of a target has answered a probe (RFC 4861 section 7.3.1).
+    pub(crate) fn confirm(
+        &mut self,
+        target: Ipv6Addr,
+        lladdr: Option<LinkAddr>,
+        advert: Advert,
+        now: Instant,
+    ) {
+        let Some(binding) = self.bindings.get(target) else { return };
+        let link = binding.link;
+        if let Some(lladdr) = lladdr
+            && binding.lladdr != Some(lladdr)
+        {
+            self.bindings.relocate(target, link, lladdr);
+        }
+        self.bindings.verified(target);
+        self.join_everywhere(target);
+        let lasts = REACHABLE_TIME.mul_f64(0.5 + self.rng.f64());
+        let upkeep = self.next_upkeep(now);
+        let Some(binding) = self.bindings.get_mut(target) else { return };
+        let first = binding.confirmed.is_none();
+        binding.confirmed = Some(now);
+        binding.reachable_until = Some(now + lasts);
+        binding.seen = now;
+        binding.solicited = None;
+        binding.tentative = None;
+        binding.verification = None;
+        binding.doubted = None;
+        binding.router = advert.router;
+        binding.by_owner = is_by_owner(&advert);
+        binding.upkeep = Upkeep { sent: 0, next: upkeep };
+        let moved_from = binding.moved_from.take().filter(|from| *from != link);
+        let (evidence, known) = (binding.evidence, binding.lladdr);
+        binding.announcement =
+            moved_from.map(|from| Announcement::new(from, now)).or(binding.announcement);
+        match (known, moved_from) {
+            (Some(lladdr), Some(from)) => {
+                self.counters.moves += 1;
+                self.report(Event::Moved { target, from, to: link, lladdr });
+                // So that our kernel hears it too; see `continue_claim`.
+                self.solicit_multicast(link, target, Budget::Known, now);
+            }
+            (Some(lladdr), None) if first => {
+                self.report(Event::Found { target, link, lladdr, evidence });
+            }
+            _ => {}
+        }
+        self.refute_claim(target, &advert, now);
+        self.settle(target, now);
+    }
+
+    /// Sees to it that the host route leads to a confirmed target, and answers those who wait as
+    /// soon as it does: state before promise.
+    pub(crate) fn settle(&mut self, target: Ipv6Addr, now: Instant) {
+        self.update_binding_timer(target);
+        let Some(binding) = self.bindings.get(target) else { return };
+        let link = binding.link;
+        self.routes.want(target, Some(link));
+        self.reconcile_route(target);
+        if self.routes.leads_to(target, link) {
+            return self.on_routed(target, now);
+        }
+        if self.routes.conflicts(target, link) {
+            self.end_resolution(target);
+            return self.report_claim(Event::ForeignRoute { target, link }, link, now);
+        }
+        self.enter_phase(target, Phase::Route, now);
+    }
+
+    /// The kernel forwards to the target's place now.
+    pub(crate) fn on_routed(&mut self, target: Ipv6Addr, now: Instant) {
+        let Some(binding) = self.bindings.get(target) else { return };
+        // Somebody else's route may have come while ours was being installed.
+        if !binding.is_reachable(now) || !self.routes.leads_to(target, binding.link) {
+            return;
+        }
+        self.announce(target, now);
+        self.answer_waiting(target, now);
+    }
+
+    /// Learns that a target may be somewhere. Nothing is promised before it has answered a probe
+    /// there (RFC 9131 section 6.1.1, RFC 6620 section 3.2).
+    pub(crate) fn on_hint(
+        &mut self,
+        target: Ipv6Addr,
+        link: LinkId,
+        lladdr: LinkAddr,
+        evidence: Evidence,
+        now: Instant,
+    ) {
+        if self.is_own_address(target, link) {
+            return;
+        }
+        self.release(target);
+        match self.bindings.get_mut(target) {
+            Some(binding) if binding.link == link && binding.lladdr == Some(lladdr) => {
+                binding.seen = now;
+            }
+            Some(binding) if binding.lladdr.is_none() && binding.link == link => {
+                self.bindings.relocate(target, link, lladdr);
+                self.verify(target, now);
+            }
+            Some(_) => self.begin_claim(target, link, lladdr, evidence, now),
+            None => {
+                if self.may_hear_of(link, now)
+                    && self.learn(target, link, Some(lladdr), evidence, now)
+                {
+                    self.enter_phase(target, Phase::Verify, now);
+                    self.verify(target, now);
+                }
+            }
+        }
+    }
+
+    /// Whether there is room for one more unverified binding on a link.
+    pub(crate) fn may_hear_of(&mut self, link: LinkId, now: Instant) -> bool {
+        match self.bindings.has_room_for_hearsay(link, &self.config.limits) {
+            Ok(()) => true,
+            Err(reason) => {
+                self.refuse(link, reason, now);
+                false
+            }
+        }
+    }
+
+    /// Makes a binding, if there is room.
+    pub(crate) fn learn(
+        &mut self,
+        target: Ipv6Addr,
+        link: LinkId,
+        lladdr: Option<LinkAddr>,
+        evidence: Evidence,
+        now: Instant,
+    ) -> bool {
+        if let Err(reason) = self.bindings.has_room(link, lladdr, &self.config.limits) {
+            self.refuse(link, reason, now);
+            return false;
+        }
+        let mut binding = Binding::new(link, lladdr, evidence, now);
+        binding.upkeep.next = self.next_upkeep(now);
+        self.bindings.insert(target, binding);
+        self.update_binding_timer(target);
+        true
+    }
+
+    /// Forgets a binding: host route, memberships and answers end together.
+    pub(crate) fn forget(&mut self, target: Ipv6Addr, why: Lost, _now: Instant) {
+        let Some(mut binding) = self.bindings.remove(target) else { return };
+        self.timers.set(&mut binding.due, Timer::Binding(target), None);
+        if binding.joined {
+            self.leave_everywhere(target);
+        }
+        self.routes.want(target, None);
+        self.reconcile_route(target);
+        if binding.confirmed.is_some() {
+            self.report(Event::Forgotten { target, link: binding.link, why });
+        }
+    }
+
+    fn continue_verification(&mut self, target: Ipv6Addr, now: Instant) {
+        let Some(binding) = self.bindings.get_mut(target) else { return };
+        let Some(Verification { sent, next, fresh }) = binding.verification else { return };
+        if next > now {
+            return;
+        }
+        let (link, lladdr) = (binding.link, binding.lladdr);
+        let (most, interval) = match lladdr {
+            Some(_) if fresh && sent < FRESH_PROBES => (u8::MAX, FRESH_PROBE_TIMER),
+            Some(_) if fresh => (FRESH_PROBES + MAX_UNICAST_SOLICIT, PROBE_TIMER),
+            Some(_) => (MAX_UNICAST_SOLICIT, PROBE_TIMER),
+            None => (MAX_MULTICAST_SOLICIT, RETRANS_TIMER),
+        };
+        if sent >= most {
+            return self.on_unverified(target, now);
+        }
+        let asked = match lladdr {
+            Some(lladdr) => self.solicit_unicast(link, target, lladdr, now),
+            None => self.solicit_multicast(link, target, Budget::Known, now),
+        };
+        // A link that is down, or that we cannot ask from yet, is not a host that is silent; when
+        // the link is ready, everything on it is verified.
+        let ready = |link: &Link| link.usable() && link.link_local().is_some();
+        let down = !self.links.get(&link).is_some_and(ready);
+        let Some(binding) = self.bindings.get_mut(target) else { return };
+        binding.verification = if asked {
+            binding.solicited = Some(now);
+            Some(Verification { sent: sent + 1, next: now + interval, fresh })
+        } else if down {
+            None
+        } else {
+            Some(Verification { sent, next: now + BUSY_WAIT, fresh })
+        };
+    }
+
+    /// The known place is silent. If somebody waits, everybody is asked (RFC 4861 section 7.3.3);
+    /// otherwise what was never confirmed is forgotten, and what was is left to upkeep, since
+    /// hosts that sleep lose a few probes (RFC 7048 section 3).
+    fn on_unverified(&mut self, target: Ipv6Addr, now: Instant) {
+        let Some(binding) = self.bindings.get_mut(target) else { return };
+        binding.verification = None;
+        binding.reachable_until = None;
+        binding.announcement = None;
+        let confirmed = binding.confirmed.is_some();
+        // Without a link-layer address, the probes went to everybody.
+        let spared = binding.lladdr.is_none().then_some(binding.link);
+        if let Some(resolution) = self.resolutions.get(&target) {
+            if resolution.phase != Phase::Verify {
+                return;
+            }
+            if self.is_held_down(target, resolution.origin, now) {
+                self.end_resolution(target);
+            } else {
+                self.widen_to_search(target, spared, now);
+            }
+        } else if binding.claim.is_none() && !confirmed {
+            self.forget(target, Lost::Silent, now);
+        }
+    }
+
+    fn continue_upkeep(&mut self, target: Ipv6Addr, now: Instant) {
+        let Some(binding) = self.bindings.get_mut(target) else { return };
+        let Upkeep { sent, next } = binding.upkeep;
+        if next > now {
+            return;
+        }
+        let timing = self.config.timing;
+        let seen = binding.confirmed.map_or(binding.seen, |at| at.max(binding.seen));
+        if now.since(seen) < timing.probe_interval {
+            binding.upkeep = Upkeep {
+                sent: 0,
+                next: (seen + timing.probe_interval).round_up(timing.alarm_interval),
+            };
+            return;
+        }
+        let (link, lladdr) = (binding.link, binding.lladdr);
+        if !self.links.get(&link).is_some_and(Link::usable) {
+            // Who is there cannot be told; when the link is back, all are verified.
+            let next = self.next_upkeep(now);
+            if let Some(binding) = self.bindings.get_mut(target) {
+                binding.upkeep.next = next;
+            }
+            return;
+        }
+        if sent >= timing.probe_retries {
+            return self.forget(target, Lost::Silent, now);
+        }
+        binding.solicited = Some(now);
+        let last = sent + 1 == timing.probe_retries;
+        let next = if last { now + RETRANS_TIMER } else { now + timing.probe_interval };
+        binding.upkeep = Upkeep { sent: sent + 1, next: next.round_up(timing.alarm_interval) };
+        let everybody = sent.saturating_add(MULTICAST_UPKEEP) >= timing.probe_retries;
+        match lladdr {
+            // Refreshing by unicast leaves sleeping hosts asleep (RFC 9119 section 4).
+            Some(lladdr) if !everybody => self.solicit_unicast(link, target, lladdr, now),
+            _ => self.solicit_multicast(link, target, Budget::Known, now),
+        };
+    }
+
+    fn next_upkeep(&self, now: Instant) -> Instant {
+        let timing = &self.config.timing;
+        (now + timing.probe_interval).round_up(timing.alarm_interval)
+    }
+}

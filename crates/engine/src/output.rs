@@ -1,0 +1,224 @@
+//! What the engine wants done.
+
+use std::net::Ipv6Addr;
+
+use magpie_wire::{LinkAddr, Packet};
+
+use crate::{Discard, LinkId};
+
+/// What the caller must do next, in the order given.
+#[derive(Clone, Copy, Debug)]
+pub enum Output {
+    /// Send a frame.
+    Transmit(Transmit),
+    /// Ask the kernel for something. Exactly one [`Input::Ack`](crate::Input::Ack) answers it,
+    /// also on failure.
+    Kernel {
+        /// Pairs the request with its answer.
+        request: RequestId,
+        /// What is wanted.
+        op: KernelOp,
+    },
+    /// Something that an observer may want to know; the engine itself never logs.
+    Event(Event),
+}
+
+/// One message and where it goes out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Transmit {
+    /// Where to send it.
+    pub link: LinkId,
+    /// The frame, to be written with [`Packet::emit`].
+    pub packet: Packet<'static>,
+}
+
+/// Pairs a kernel request with its answer.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct RequestId(pub u64);
+
+/// A request to the kernel.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum KernelOp {
+    /// Make the host route to `target` lead to `link`, replacing our own route to it if there is
+    /// one, in one step.
+    SetRoute {
+        /// The host.
+        target: Ipv6Addr,
+        /// Where it is.
+        link: LinkId,
+    },
+    /// Remove our own host route to `target` through `link`; that there is none is no error.
+    DelRoute {
+        /// The host.
+        target: Ipv6Addr,
+        /// Where it was.
+        link: LinkId,
+    },
+    /// Become a member of a multicast group on a link, with the listener report that tells
+    /// snooping switches (RFC 3810).
+    JoinGroup {
+        /// The link.
+        link: LinkId,
+        /// The group.
+        group: Ipv6Addr,
+    },
+    /// End a membership; that there is none is no error.
+    LeaveGroup {
+        /// The link.
+        link: LinkId,
+        /// The group.
+        group: Ipv6Addr,
+    },
+}
+
+/// What made the engine know of a binding.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Evidence {
+    /// Its duplicate address detection was seen.
+    Dad,
+    /// It asked for somebody.
+    Solicitation,
+    /// It advertised itself, asked or unasked.
+    Advertisement,
+    /// It stood in the state file.
+    Saved,
+    /// A host route of a predecessor was found.
+    Route,
+}
+
+impl Evidence {
+    /// Returns the stable name.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Dad => "dad",
+            Self::Solicitation => "solicitation",
+            Self::Advertisement => "advertisement",
+            Self::Saved => "saved",
+            Self::Route => "route",
+        }
+    }
+}
+
+/// Why a binding ended.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Lost {
+    /// It no longer answers probes.
+    Silent,
+    /// Its link is gone.
+    LinkGone,
+    /// It is no longer in scope.
+    OutOfScope,
+    /// It lost its duplicate address detection.
+    Duplicate,
+    /// The address turned out to be this host's own.
+    OwnAddress,
+}
+
+impl Lost {
+    /// Returns the stable name.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Silent => "silent",
+            Self::LinkGone => "link-gone",
+            Self::OutOfScope => "out-of-scope",
+            Self::Duplicate => "duplicate",
+            Self::OwnAddress => "own-address",
+        }
+    }
+}
+
+/// Something that an observer may want to know.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Event {
+    /// A host was confirmed for the first time.
+    Found {
+        /// Its address.
+        target: Ipv6Addr,
+        /// Where it is.
+        link: LinkId,
+        /// Its link-layer address.
+        lladdr: LinkAddr,
+        /// What brought it to notice.
+        evidence: Evidence,
+    },
+    /// A host was confirmed on another link.
+    Moved {
+        /// Its address.
+        target: Ipv6Addr,
+        /// Where it was.
+        from: LinkId,
+        /// Where it is.
+        to: LinkId,
+        /// Its link-layer address now.
+        lladdr: LinkAddr,
+    },
+    /// A host was forgotten.
+    Forgotten {
+        /// Its address.
+        target: Ipv6Addr,
+        /// Where it was.
+        link: LinkId,
+        /// Why.
+        why: Lost,
+    },
+    /// Somebody tried to take an address whose owner answers on another link.
+    Duplicate {
+        /// The address.
+        target: Ipv6Addr,
+        /// Where the owner is.
+        owner: LinkId,
+        /// Where the claimant is.
+        claimant: LinkId,
+        /// The claimant's link-layer address.
+        lladdr: LinkAddr,
+    },
+    /// A claim was refused because the old location still answers.
+    ClaimRejected {
+        /// The address.
+        target: Ipv6Addr,
+        /// Where the claim came from.
+        link: LinkId,
+        /// The claimant's link-layer address.
+        lladdr: LinkAddr,
+    },
+    /// Our own message came back: two links are bridged together, or another proxy repeats it.
+    Loop {
+        /// Where it came back.
+        link: LinkId,
+        /// Whose address it was about.
+        target: Ipv6Addr,
+    },
+    /// Somebody uses one of this host's own addresses.
+    OwnAddressClaimed {
+        /// The address.
+        target: Ipv6Addr,
+        /// Where the claim came from.
+        link: LinkId,
+        /// The claimant's link-layer address.
+        lladdr: LinkAddr,
+    },
+    /// The kernel refused a host route; it is tried again later.
+    RouteFailed {
+        /// The host.
+        target: Ipv6Addr,
+        /// Where it is.
+        link: LinkId,
+        /// The `errno` value.
+        errno: i32,
+    },
+    /// A route that is not ours already leads to the host, elsewhere than where it answers. It is
+    /// left alone, and the host is not advertised.
+    ForeignRoute {
+        /// The host.
+        target: Ipv6Addr,
+        /// Where the host answers.
+        link: LinkId,
+    },
+    /// A cap was reached and something new was refused. Reported once a minute at most.
+    Refused {
+        /// Where it came from.
+        link: LinkId,
+        /// Which cap.
+        reason: Discard,
+    },
+}

@@ -1,0 +1,212 @@
+//! Wanted against installed host routes.
+
+use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
+use std::time::Duration;
+
+use crate::{Instant, KernelOp, LinkId, RequestId, RouteView};
+
+/// How long to wait before a route that the kernel refused is tried again.
+pub(crate) const ROUTE_RETRY: Duration = Duration::from_secs(5);
+
+/// All host routes that are wanted or known.
+#[derive(Debug, Default)]
+pub(crate) struct Routes {
+    table: BTreeMap<Ipv6Addr, HostRoute>,
+    requests: BTreeMap<RequestId, Ipv6Addr>,
+    /// Host routes of others, and the relay link they lead to, if any.
+    foreign: BTreeMap<Ipv6Addr, Option<LinkId>>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct HostRoute {
+    wanted: Option<LinkId>,
+    installed: Option<LinkId>,
+    pending: Option<Pending>,
+    /// Confirmed by the dump that is under way.
+    current: bool,
+    /// When a refused route is tried again.
+    pub(crate) due: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Pending {
+    Set(LinkId),
+    Del,
+}
+
+/// What an acknowledgement meant.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Acked {
+    /// The route is as wanted.
+    Settled(Ipv6Addr),
+    /// More is to be done for this target.
+    Unsettled(Ipv6Addr),
+    /// The kernel refused.
+    Refused(Ipv6Addr, LinkId),
+}
+
+impl Routes {
+    /// States where the route to `target` should lead; `reconcile` makes it so.
+    pub(crate) fn want(&mut self, target: Ipv6Addr, link: Option<LinkId>) {
+        if link.is_some() || self.table.contains_key(&target) {
+            self.table.entry(target).or_default().wanted = link;
+        }
+    }
+
+    /// Returns the next request that brings the kernel nearer to what is wanted, if it can be
+    /// made now. A move is one replacement, never a deletion and an addition.
+    pub(crate) fn reconcile(
+        &mut self,
+        target: Ipv6Addr,
+        next_request: impl FnOnce() -> RequestId,
+    ) -> Option<(RequestId, KernelOp)> {
+        let route = self.table.get_mut(&target)?;
+        if route.pending.is_some() {
+            return None;
+        }
+        let (pending, op) = match (route.wanted, route.installed) {
+            (Some(link), installed) if installed != Some(link) => {
+                if self.foreign.contains_key(&target) {
+                    return None;
+                }
+                (Pending::Set(link), KernelOp::SetRoute { target, link })
+            }
+            (None, Some(link)) => (Pending::Del, KernelOp::DelRoute { target, link }),
+            (None, None) => {
+                if route.due.is_none() {
+                    self.table.remove(&target);
+                }
+                return None;
+            }
+            (Some(_), _) => return None,
+        };
+        let request = next_request();
+        route.pending = Some(pending);
+        self.requests.insert(request, target);
+        Some((request, op))
+    }
+
+    /// Takes an acknowledgement; none if it is not of a route.
+    pub(crate) fn ack(&mut self, request: RequestId, ok: bool) -> Option<Acked> {
+        let target = self.requests.remove(&request)?;
+        let route = self.table.get_mut(&target)?;
+        match route.pending.take()? {
+            Pending::Set(link) if ok => {
+                route.installed = Some(link);
+                route.current = true;
+            }
+            Pending::Set(link) => return Some(Acked::Refused(target, link)),
+            // A route that cannot be deleted is not there any more.
+            Pending::Del => route.installed = None,
+        }
+        if route.installed == route.wanted && route.wanted.is_some() {
+            Some(Acked::Settled(target))
+        } else {
+            Some(Acked::Unsettled(target))
+        }
+    }
+
+    /// Notes a host route of ours that the kernel reports. Acknowledgements say it earlier, and
+    /// notifications that they have overtaken say nothing new.
+    pub(crate) fn adopt(&mut self, target: Ipv6Addr, link: LinkId) -> bool {
+        let route = self.table.entry(target).or_default();
+        let known = route.installed.is_some() || route.pending.is_some();
+        if !known {
+            route.installed = Some(link);
+        }
+        route.current = true;
+        !known
+    }
+
+    /// Notes that a host route of ours is gone from the kernel.
+    pub(crate) fn vanished(&mut self, target: Ipv6Addr, link: LinkId) {
+        if let Some(route) = self.table.get_mut(&target)
+            && route.installed == Some(link)
+        {
+            route.installed = None;
+        }
+    }
+
+    pub(crate) fn foreign(&mut self, target: Ipv6Addr, link: Option<LinkId>) {
+        self.foreign.insert(target, link);
+    }
+
+    pub(crate) fn foreign_vanished(&mut self, target: Ipv6Addr) {
+        self.foreign.remove(&target);
+    }
+
+    /// Expects a dump to confirm everything.
+    pub(crate) fn begin_sync(&mut self) {
+        self.foreign.clear();
+        for route in self.table.values_mut() {
+            route.current = false;
+        }
+    }
+
+    /// What the dump did not confirm is not installed; returns all targets, to be reconciled.
+    pub(crate) fn end_sync(&mut self) -> Vec<Ipv6Addr> {
+        for route in self.table.values_mut() {
+            if !route.current && route.pending.is_none() {
+                route.installed = None;
+            }
+        }
+        self.table.keys().copied().collect()
+    }
+
+    /// Forgets a link that is gone: the kernel removed its routes.
+    pub(crate) fn forget_link(&mut self, link: LinkId) {
+        for route in self.table.values_mut() {
+            if route.installed == Some(link) {
+                route.installed = None;
+            }
+            if route.wanted == Some(link) {
+                route.wanted = None;
+            }
+        }
+        self.table.retain(|_, route| {
+            route.wanted.is_some()
+                || route.installed.is_some()
+                || route.pending.is_some()
+                || route.due.is_some()
+        });
+    }
+
+    /// Returns the link that our own route leads to, if there is one.
+    pub(crate) fn installed(&self, target: Ipv6Addr) -> Option<LinkId> {
+        self.table.get(&target)?.installed
+    }
+
+    pub(crate) fn get_mut(&mut self, target: Ipv6Addr) -> Option<&mut HostRoute> {
+        self.table.get_mut(&target)
+    }
+
+    pub(crate) fn targets(&self) -> impl Iterator<Item = Ipv6Addr> + '_ {
+        self.table.keys().copied()
+    }
+
+    /// Whether packets for `target` go out on `link` now.
+    pub(crate) fn leads_to(&self, target: Ipv6Addr, link: LinkId) -> bool {
+        match self.foreign.get(&target) {
+            Some(foreign) => *foreign == Some(link),
+            None => self.table.get(&target).is_some_and(|route| route.installed == Some(link)),
+        }
+    }
+
+    /// Whether somebody else's route leads elsewhere than to `link`.
+    pub(crate) fn conflicts(&self, target: Ipv6Addr, link: LinkId) -> bool {
+        self.foreign.get(&target).is_some_and(|foreign| *foreign != Some(link))
+    }
+
+    pub(crate) fn view(&self, target: Ipv6Addr) -> RouteView {
+        if self.foreign.contains_key(&target) {
+            return RouteView::Foreign;
+        }
+        let Some(route) = self.table.get(&target) else { return RouteView::None };
+        match (route.wanted, route.installed) {
+            (None, None) => RouteView::None,
+            (wanted, installed) if wanted == installed => RouteView::Installed,
+            _ => RouteView::Pending,
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Which addresses belong to the relay's subnet.
+
+use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
+use std::time::Duration;
+
+use ipnet::Ipv6Net;
+use magpie_wire::{PrefixInformation, is_proxiable};
+
+use crate::{Instant, LinkId, ScopePrefix};
+
+/// Prefixes that routers announce are believed up to this many, so that a flood of
+/// advertisements cannot grow the table.
+const MAX_ANNOUNCED: usize = 64;
+/// The shortest prefix that is taken from an address or a router. Nobody's link is larger, and
+/// claiming more than the subnet takes other networks down.
+const SHORTEST: u8 = 32;
+
+/// The prefixes of the subnet: configured ones, or those that addresses and routers show.
+#[derive(Debug, Default)]
+pub(crate) struct Scope {
+    configured: Vec<Ipv6Net>,
+    /// On-link prefixes of this host's own addresses.
+    assigned: Vec<(Ipv6Net, LinkId)>,
+    /// Prefixes of Router Advertisements, and when they end; none for never.
+    announced: BTreeMap<(Ipv6Net, LinkId), Option<Instant>>,
+}
+
+impl Scope {
+    pub(crate) fn new(configured: Vec<Ipv6Net>) -> Self {
+        Self { configured, ..Self::default() }
+    }
+
+    pub(crate) fn configure(&mut self, configured: Vec<Ipv6Net>) {
+        self.configured = configured;
+    }
+
+    /// Whether `target` may be proxied: it is in a prefix of the subnet, and of a kind that hosts
+    /// have (RFC 4291 sections 2.5 to 2.7, RFC 2526).
+    pub(crate) fn contains(&self, target: Ipv6Addr) -> bool {
+        if !is_proxiable(target) {
+            return false;
+        }
+        if !self.configured.is_empty() {
+            return self.configured.iter().any(|prefix| prefix.contains(&target));
+        }
+        self.assigned.iter().any(|(prefix, _)| prefix.contains(&target))
+            || self.announced.keys().any(|(prefix, _)| prefix.contains(&target))
+    }
+
+    pub(crate) fn set_assigned(&mut self, assigned: impl Iterator<Item = (Ipv6Net, LinkId)>) {
+        self.assigned.clear();
+        for (address, link) in assigned {
+            let prefix = address.trunc();
+            if is_subnet(prefix) && !self.assigned.contains(&(prefix, link)) {
+                self.assigned.push((prefix, link));
+            }
+        }
+    }
+
+    /// Takes over what a router announces; tells whether the subnet shrank.
+    ///
+    /// A prefix counts whether it is on-link or for address formation only: neighbors of the
+    /// announcing router ask for its addresses either way (RFC 5942 section 3).
+    pub(crate) fn announce(
+        &mut self,
+        link: LinkId,
+        information: PrefixInformation,
+        now: Instant,
+    ) -> bool {
+        let Ok(prefix) = Ipv6Net::new(information.prefix, information.prefix_len) else {
+            return false;
+        };
+        let key = (prefix.trunc(), link);
+        if information.valid_lifetime.is_zero() {
+            return self.announced.remove(&key).is_some();
+        }
+        if !is_subnet(key.0) || !(information.on_link || information.autonomous) {
+            return false;
+        }
+        if self.announced.len() < MAX_ANNOUNCED || self.announced.contains_key(&key) {
+            let forever = information.valid_lifetime == Duration::from_secs(u32::MAX.into());
+            let until = if forever { None } else { Some(now + information.valid_lifetime) };
+            self.announced.insert(key, until);
+        }
+        false
+    }
+
+    /// Forgets what was announced on a link.
+    pub(crate) fn forget_link(&mut self, link: LinkId) {
+        self.announced.retain(|(_, from), _| *from != link);
+    }
+
+    /// Drops prefixes whose time is over; tells whether there were any.
+    pub(crate) fn expire(&mut self, now: Instant) -> bool {
+        let before = self.announced.len();
+        self.announced.retain(|_, until| until.is_none_or(|until| until > now));
+        self.announced.len() != before
+    }
+
+    pub(crate) fn next_expiry(&self) -> Option<Instant> {
+        self.announced.values().filter_map(|until| *until).min()
+    }
+
+    pub(crate) fn prefixes(&self, now: Instant) -> impl Iterator<Item = ScopePrefix> + '_ {
+        let learned = self.configured.is_empty();
+        let configured = self.configured.iter().map(|prefix| ScopePrefix {
+            prefix: *prefix,
+            link: None,
+            lifetime: None,
+        });
+        let assigned = self.assigned.iter().map(|(prefix, link)| ScopePrefix {
+            prefix: *prefix,
+            link: Some(*link),
+            lifetime: None,
+        });
+        let announced = self.announced.iter().map(move |((prefix, link), until)| ScopePrefix {
+            prefix: *prefix,
+            link: Some(*link),
+            lifetime: until.map(|until| until.since(now)),
+        });
+        configured
+            .chain(assigned.filter(move |_| learned))
+            .chain(announced.filter(move |_| learned))
+    }
+}
+
+fn is_subnet(prefix: Ipv6Net) -> bool {
+    (SHORTEST..128).contains(&prefix.prefix_len())
+        && !prefix.network().is_unicast_link_local()
+        && !prefix.network().is_multicast()
+}

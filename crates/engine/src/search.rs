@@ -1,0 +1,172 @@
+//! Looking for targets of which nothing is known (RFC 4861 section 7.2.2), and for those that
+//! left the place where they were known.
+
+use std::net::Ipv6Addr;
+use std::time::Duration;
+
+use crate::engine::Engine;
+use crate::resolution::{Asker, Phase, Search};
+use crate::send::Budget;
+use crate::{Discard, Instant, LinkId, Lost, Timer};
+
+/// RFC 4861 section 10.
+pub(crate) const RETRANS_TIMER: Duration = Duration::from_secs(1);
+/// RFC 4861 section 10.
+pub(crate) const MAX_MULTICAST_SOLICIT: u8 = 3;
+
+impl Engine {
+    /// Looks for an unknown target on behalf of an asker.
+    pub(crate) fn look_up(&mut self, asker: Asker, target: Ipv6Addr, now: Instant) {
+        if let Some(resolution) = self.resolutions.get_mut(&target) {
+            // One lookup for many askers. Another proxy's own search looks like an asker too, so
+            // the links that were left out at first are asked only if the first round was in
+            // vain.
+            if let Phase::Search(search) = &mut resolution.phase
+                && asker.link != resolution.origin
+            {
+                search.widened = true;
+            }
+            return self.add_asker(asker, target);
+        }
+        if self.is_held_down(target, asker.link, now) {
+            return self.counters.count(Discard::HeldDown);
+        }
+        if self.begin_search(target, asker.link, false, now) {
+            self.add_asker(asker, target);
+        }
+    }
+
+    /// Looks for a target that this host's own kernel looks for on `link`.
+    pub(crate) fn look_up_for_kernel(&mut self, target: Ipv6Addr, link: LinkId, now: Instant) {
+        if let Some(resolution) = self.resolutions.get_mut(&target) {
+            if let Phase::Search(search) = &mut resolution.phase {
+                search.kernel |= link == resolution.origin;
+            }
+            return;
+        }
+        if !self.is_held_down(target, link, now) {
+            self.begin_search(target, link, true, now);
+        }
+    }
+
+    fn begin_search(
+        &mut self,
+        target: Ipv6Addr,
+        origin: LinkId,
+        kernel: bool,
+        now: Instant,
+    ) -> bool {
+        let search = Search { sent: 0, widened: false, kernel, spared: None };
+        if self.begin_resolution(target, origin, Phase::Search(search), now).is_none() {
+            return false;
+        }
+        self.search(target, now);
+        self.resolutions.contains_key(&target)
+    }
+
+    /// Goes over from verifying the known place to asking everybody (RFC 4861 section 7.3.3).
+    /// `spared` is a link where everybody was asked already.
+    pub(crate) fn widen_to_search(
+        &mut self,
+        target: Ipv6Addr,
+        spared: Option<LinkId>,
+        now: Instant,
+    ) {
+        if let Some(resolution) = self.resolutions.get_mut(&target) {
+            resolution.phase =
+                Phase::Search(Search { sent: 0, widened: false, kernel: false, spared });
+            self.search(target, now);
+        }
+    }
+
+    pub(crate) fn on_resolution_due(&mut self, target: Ipv6Addr, now: Instant) {
+        let Some(resolution) = self.resolutions.get_mut(&target) else { return };
+        resolution.due = None;
+        match resolution.phase {
+            Phase::Search(search) if search.sent < MAX_MULTICAST_SOLICIT => {
+                self.search(target, now);
+            }
+            Phase::Search(_) => self.give_up(target, now),
+            Phase::Verify | Phase::Route => {
+                self.end_resolution(target);
+            }
+        }
+    }
+
+    /// Sends one round of solicitations: never back to the link that asks (RFC 4389 section 4.1).
+    fn search(&mut self, target: Ipv6Addr, now: Instant) {
+        let Some(resolution) = self.resolutions.get_mut(&target) else { return };
+        let Phase::Search(mut search) = resolution.phase else { return };
+        let excluded = (!search.widened || search.sent == 0).then_some(resolution.origin);
+        let first = search.sent == 0;
+        search.sent += 1;
+        resolution.phase = Phase::Search(search);
+        self.timers.set(&mut resolution.due, Timer::Resolution(target), Some(now + RETRANS_TIMER));
+        let known = self.bindings.get(target).is_some();
+        let budget = if known { Budget::Known } else { Budget::Unknown };
+        let mut asked = false;
+        let mut postponed = false;
+        let mut last = None;
+        while let Some(link) = self.link_after(last) {
+            last = Some(link);
+            if Some(link) == excluded || Some(link) == search.spared {
+                continue;
+            }
+            asked |= self.solicit_multicast(link, target, budget, now);
+            postponed |= self.awaits_source(link);
+        }
+        // Nobody could be asked, and waiting would not help: room for the next target.
+        if first && !asked && !postponed && !known {
+            self.end_resolution(target);
+        }
+    }
+
+    /// Asks for everything that is being looked for on a link that only now has an address to
+    /// ask from (RFC 4429 section 3.2: never from a tentative one).
+    pub(crate) fn search_on(&mut self, link: LinkId, now: Instant) {
+        let targets: Vec<_> = self
+            .resolutions
+            .iter()
+            .filter(|(_, resolution)| {
+                link != resolution.origin && matches!(resolution.phase, Phase::Search(_))
+            })
+            .map(|(target, _)| *target)
+            .collect();
+        for target in targets {
+            self.solicit_multicast(link, target, Budget::Unknown, now);
+        }
+    }
+
+    /// Nobody has the target. It is not searched for again for a while, unless it shows itself
+    /// (RFC 6583 section 7.1). A host that was confirmed once may only be asleep (RFC 7048 section
+    /// 3): it is verified whenever it is asked for, and upkeep decides when it is forgotten.
+    fn give_up(&mut self, target: Ipv6Addr, now: Instant) {
+        self.counters.resolutions_failed += 1;
+        let Some(resolution) = self.end_resolution(target) else { return };
+        if self.bindings.get(target).is_some_and(|binding| binding.confirmed.is_none()) {
+            self.forget(target, Lost::Silent, now);
+        }
+        let everywhere = matches!(resolution.phase, Phase::Search(Search { widened: true, .. }));
+        let (until, cap) = (now + self.config.timing.hold_down, self.config.limits.held_down);
+        // The first asker's own link was left out, so askers elsewhere may yet find it there.
+        for link in self.links.keys().filter(|link| everywhere || **link == resolution.origin) {
+            self.held_down.insert((target, *link), until, cap, now);
+        }
+    }
+
+    /// Whether a search for an asker on `link` would only repeat one that was in vain.
+    pub(crate) fn is_held_down(&self, target: Ipv6Addr, link: LinkId, now: Instant) -> bool {
+        self.held_down.contains((target, link), now)
+    }
+
+    /// The target has shown itself: it may be searched for again at once.
+    pub(crate) fn release(&mut self, target: Ipv6Addr) {
+        for link in self.links.keys() {
+            self.held_down.remove((target, *link));
+        }
+    }
+
+    fn awaits_source(&self, link: LinkId) -> bool {
+        self.links.get(&link).is_some_and(|link| link.usable() && link.link_local().is_none())
+    }
+}

@@ -1,0 +1,201 @@
+//! Neighbor Solicitations that come in: whether, when and what to answer.
+
+use std::net::Ipv6Addr;
+use std::time::Duration;
+
+use magpie_wire::{LinkAddr, Packet, Solicit};
+
+use crate::delayed::Delayed;
+use crate::engine::Engine;
+use crate::resolution::{Asker, Phase};
+use crate::{Discard, Evidence, Instant, LinkId};
+
+/// The same question from the same asker within this time gets one answer.
+const REPEAT_WINDOW: Duration = Duration::from_millis(20);
+/// A confirmation of this age is still fresh.
+const FRESH_TIME: Duration = Duration::from_secs(1);
+/// A neighbor that asks again after this time, for a target on its own link, got no answer
+/// there (RFC 4861 section 10: `RETRANS_TIMER`, less some jitter) ...
+const UNANSWERED_AFTER: Duration = Duration::from_millis(900);
+/// ... unless so much time has passed that it may have asked anew.
+const UNANSWERED_WITHIN: Duration = Duration::from_millis(3500);
+
+impl Engine {
+    pub(crate) fn on_solicit(
+        &mut self,
+        id: LinkId,
+        packet: &Packet<'_>,
+        solicit: Solicit,
+        now: Instant,
+    ) {
+        self.counters.solicits_received += 1;
+        if solicit.nonce.is_some_and(|nonce| self.nonces.contains(&nonce)) {
+            self.report_loop(id, solicit.target, now);
+            return self.counters.count(Discard::OwnNonce);
+        }
+        if let Some(lladdr) = solicit.source_lladdr {
+            if self.link_of_lladdr(lladdr).is_some() {
+                return self.counters.count(Discard::OwnLinkAddr);
+            }
+            self.on_source(id, packet.source, lladdr, now);
+        }
+        let asker = Asker {
+            link: id,
+            source: packet.source,
+            lladdr: packet.ethernet_source,
+            multicast: packet.destination.is_multicast(),
+            wants_fresh: solicit.nonce.is_some(),
+        };
+        let target = solicit.target;
+        let Some(link) = self.links.get(&id) else { return };
+        if link.owns(target) {
+            return self.counters.count(Discard::OwnTarget);
+        }
+        if !self.scope.contains(target) {
+            // An address of ours on another link is answered for even outside the subnet's
+            // prefixes, but never a link-local one.
+            if target.is_unicast_link_local() || !self.holds_elsewhere(target) {
+                return self.counters.count(Discard::OutOfScope);
+            }
+        }
+        if link.kernel_proxied.contains(&target) {
+            return self.counters.count(Discard::KernelProxy);
+        }
+        if self.holds_elsewhere(target) {
+            // The kernel accepts packets for any of its addresses on any link, but answers
+            // solicitations only on the link of the address. We are a router, so R is set.
+            return self.advertise(asker, target, true);
+        }
+        self.resolve(asker, target, now);
+    }
+
+    /// Learns of the source of a solicitation. It is a hint, not a proof (RFC 4861 section
+    /// 7.2.3): the source is verified before anything is promised for it.
+    pub(crate) fn on_source(
+        &mut self,
+        link: LinkId,
+        source: Ipv6Addr,
+        lladdr: LinkAddr,
+        now: Instant,
+    ) {
+        if self.scope.contains(source) && self.link_of_lladdr(lladdr).is_none() {
+            self.on_hint(source, link, lladdr, Evidence::Solicitation, now);
+        }
+    }
+
+    /// Finds out where `target` is and tells the asker, at once if that is sure.
+    fn resolve(&mut self, asker: Asker, target: Ipv6Addr, now: Instant) {
+        let Some(binding) = self.bindings.get(target) else {
+            return self.look_up(asker, target, now);
+        };
+        let link = binding.link;
+        if link == asker.link {
+            // It answers itself (RFC 4389 section 4.1).
+            self.counters.count(Discard::SameLink);
+            return self.doubt(asker, target, now);
+        }
+        if self.routes.conflicts(target, link) {
+            return self.counters.count(Discard::ForeignRoute);
+        }
+        // Another proxy's word is checked each time it is passed on, and so is memory that is
+        // passed on to another proxy, lest two of them vouch for each other when the target is
+        // gone.
+        let fresh = binding.confirmed.is_some_and(|at| now.since(at) < FRESH_TIME);
+        let sure = binding.is_reachable(now) && binding.by_owner && (fresh || !asker.wants_fresh);
+        if sure && self.routes.leads_to(target, link) {
+            return self.answer(asker, target, now);
+        }
+        let phase = if sure { Phase::Route } else { Phase::Verify };
+        self.wait_for(asker, target, phase, now);
+        if phase == Phase::Route {
+            self.routes.want(target, Some(link));
+            self.reconcile_route(target);
+        } else {
+            // What is stale is verified before it is advertised (RFC 8929 section 9.3). An owner
+            // that is still detecting duplicates answers only if it is optimistic (RFC 4429).
+            self.verify(target, now);
+        }
+    }
+
+    /// Answers for a target that is sure to be where it was, unless it just was.
+    fn answer(&mut self, asker: Asker, target: Ipv6Addr, now: Instant) {
+        let Some(binding) = self.bindings.get_mut(target) else { return };
+        if let Some((link, source, at)) = binding.answered
+            && (link, source) == (asker.link, asker.source)
+            && now.since(at) < REPEAT_WINDOW
+        {
+            return self.counters.count(Discard::Repeated);
+        }
+        binding.answered = Some((asker.link, asker.source, now));
+        let router = binding.router;
+        let longest = self.config.answer_delay;
+        if asker.multicast && !longest.is_zero() {
+            let wait = longest.mul_f64(self.rng.f64());
+            self.delay(now + wait, Delayed::Answer { asker, target });
+        } else {
+            self.advertise(asker, target, router);
+        }
+    }
+
+    /// Answers if the target is still where it was when the answer was put off.
+    pub(crate) fn answer_if_sure(&mut self, asker: Asker, target: Ipv6Addr, now: Instant) {
+        let Some(binding) = self.bindings.get(target) else { return };
+        if binding.link != asker.link
+            && binding.is_reachable(now)
+            && self.routes.leads_to(target, binding.link)
+        {
+            self.advertise(asker, target, binding.router);
+        }
+    }
+
+    /// Answers all who wait for a target that is confirmed and routed.
+    pub(crate) fn answer_waiting(&mut self, target: Ipv6Addr, now: Instant) {
+        let Some(resolution) = self.end_resolution(target) else { return };
+        let Some(link) = self.bindings.get(target).map(|binding| binding.link) else { return };
+        for asker in resolution.askers().filter(|asker| asker.link != link) {
+            self.answer(asker, target, now);
+        }
+    }
+
+    /// Lets an asker wait for a target whose binding is being verified or routed.
+    fn wait_for(&mut self, asker: Asker, target: Ipv6Addr, phase: Phase, now: Instant) {
+        if !self.resolutions.contains_key(&target)
+            && self.begin_resolution(target, asker.link, phase, now).is_none()
+        {
+            return;
+        }
+        self.add_asker(asker, target);
+    }
+
+    pub(crate) fn add_asker(&mut self, asker: Asker, target: Ipv6Addr) {
+        if let Some(resolution) = self.resolutions.get_mut(&target)
+            && !resolution.add(asker)
+        {
+            self.counters.count(Discard::AskersFull);
+        }
+    }
+
+    /// A neighbor asks everybody for a target on its own link. If the target is there, it has
+    /// answered; if it left in silence, nobody has, and the neighbor asks again.
+    fn doubt(&mut self, asker: Asker, target: Ipv6Addr, now: Instant) {
+        let Some(binding) = self.bindings.get_mut(target) else { return };
+        if !asker.multicast || binding.tentative.is_some() || binding.claim.is_some() {
+            return;
+        }
+        match binding.doubted.map(|at| now.since(at)) {
+            Some(age) if age < UNANSWERED_AFTER => {}
+            Some(age) if age < UNANSWERED_WITHIN => {
+                binding.doubted = None;
+                binding.reachable_until = None;
+                self.wait_for(asker, target, Phase::Verify, now);
+                self.verify(target, now);
+            }
+            _ => binding.doubted = Some(now),
+        }
+    }
+
+    /// Whether a global `target` is this host's own, for good, on any link.
+    fn holds_elsewhere(&self, target: Ipv6Addr) -> bool {
+        self.links.values().any(|link| link.holds(target))
+    }
+}

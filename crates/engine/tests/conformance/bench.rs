@@ -1,0 +1,695 @@
+//! The tester: an engine between its links, a virtual clock, a kernel that obeys, and stations
+//! that answer. After every output it checks what has to hold always.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::Ipv6Addr;
+use std::time::Duration;
+
+use ipnet::Ipv6Net;
+use magpie_engine::{
+    BindingState, BindingView, Config, Discard, Engine, Input, Instant, KernelEvent, KernelOp,
+    LinkId, LinkInfo, NaSource, Output, RequestId, Transmit,
+};
+use magpie_wire::{
+    ALL_NODES, LinkAddr, Malformed, Message, Packet, multicast_lladdr, solicited_node,
+};
+
+use crate::frame::{Frame, dad, na};
+use crate::names::{DN, MA, MB, MC, THIRD, UP, mac};
+use crate::text;
+
+/// How long a silence is listened to.
+const SILENCE: Duration = Duration::from_secs(3);
+/// More inputs than this at one instant are a conversation without end.
+const MOST_AT_ONCE: usize = 50_000;
+
+/// The counter that has to rise.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Reason {
+    Malformed(Malformed),
+    Discard(Discard),
+}
+
+impl From<Malformed> for Reason {
+    fn from(reason: Malformed) -> Self {
+        Self::Malformed(reason)
+    }
+}
+
+impl From<Discard> for Reason {
+    fn from(reason: Discard) -> Self {
+        Self::Discard(reason)
+    }
+}
+
+/// A host that answers solicitations, and defends its address.
+#[derive(Clone, Debug)]
+pub(crate) struct Station {
+    pub(crate) link: LinkId,
+    pub(crate) address: Ipv6Addr,
+    pub(crate) lladdr: LinkAddr,
+    /// The flags of its answers.
+    pub(crate) flags: &'static str,
+    /// It lives, but hears nothing for now.
+    pub(crate) deaf: bool,
+}
+
+/// What the fake kernel does with requests for routes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Routing {
+    AtOnce,
+    Held,
+    Refused(i32),
+}
+
+#[derive(Debug)]
+pub(crate) struct Bench {
+    pub(crate) engine: Engine,
+    pub(crate) now: Instant,
+    pub(crate) stations: Vec<Station>,
+    /// The kernel's host routes that are the engine's.
+    pub(crate) routes: BTreeMap<Ipv6Addr, LinkId>,
+    pub(crate) foreign: BTreeMap<Ipv6Addr, LinkId>,
+    pub(crate) groups: BTreeSet<(LinkId, Ipv6Addr)>,
+    links: BTreeMap<LinkId, LinkInfo>,
+    addresses: BTreeMap<(LinkId, Ipv6Addr), Address>,
+    /// When everybody on a link was last asked for a target.
+    searched: BTreeMap<(LinkId, Ipv6Addr), Instant>,
+    na_source: NaSource,
+    routing: Routing,
+    held: VecDeque<(RequestId, KernelOp)>,
+    log: Vec<(Instant, Output)>,
+    frames: Vec<(LinkId, Vec<u8>)>,
+    began: Instant,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Address {
+    prefix_len: u8,
+    tentative: bool,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        Self::with(Config::default())
+    }
+
+    pub(crate) fn with(config: Config) -> Self {
+        let mut bench = Self::empty(config, 7);
+        bench.start();
+        bench
+    }
+
+    /// With a third link, and nothing else new.
+    pub(crate) fn with_third() -> Self {
+        let mut bench = Self::new();
+        bench.add_third();
+        bench
+    }
+
+    pub(crate) fn known_x() -> Self {
+        let mut bench = Self::new();
+        bench.known(crate::names::X, DN);
+        bench
+    }
+
+    /// An engine that has been told nothing.
+    pub(crate) fn empty(config: Config, seed: u64) -> Self {
+        let now = Instant::ZERO + Duration::from_secs(1_000);
+        let na_source = config.na_source;
+        Self {
+            engine: Engine::new(config, seed, now),
+            now,
+            stations: Vec::new(),
+            routes: BTreeMap::new(),
+            foreign: BTreeMap::new(),
+            groups: BTreeSet::new(),
+            links: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            searched: BTreeMap::new(),
+            na_source,
+            routing: Routing::AtOnce,
+            held: VecDeque::new(),
+            log: Vec::new(),
+            frames: Vec::new(),
+            began: now,
+        }
+    }
+
+    /// Tells the engine of the topology and waits until its first words are over.
+    pub(crate) fn start(&mut self) {
+        self.boot();
+        self.advance(Duration::from_secs(10));
+        self.forget_log();
+    }
+
+    /// Tells the engine of the topology, and of the routes that are there already.
+    pub(crate) fn boot(&mut self) {
+        self.kernel(KernelEvent::Overrun);
+        self.link(UP, MA, true);
+        self.link(DN, MB, true);
+        self.address(UP, "fe80::10/64");
+        self.address(UP, "2001:db8:1::10/64");
+        self.address(DN, "fe80::11/64");
+        self.dump_routes();
+        self.kernel(KernelEvent::Synced);
+    }
+
+    pub(crate) fn add_third(&mut self) {
+        self.link(THIRD, MC, true);
+        self.address(THIRD, "fe80::12/64");
+        self.advance(Duration::from_secs(10));
+        self.forget_log();
+    }
+
+    // What happens.
+
+    pub(crate) fn hear(&mut self, link: LinkId, frame: &Frame) {
+        self.hear_bytes(link, &frame.bytes());
+    }
+
+    pub(crate) fn hear_bytes(&mut self, link: LinkId, bytes: &[u8]) {
+        self.handle(Input::Frame { link, bytes });
+    }
+
+    /// This host's own kernel sends a frame.
+    pub(crate) fn kernel_sends(&mut self, link: LinkId, frame: &Frame) {
+        self.handle(Input::Outgoing { link, bytes: &frame.bytes() });
+    }
+
+    pub(crate) fn kernel_sends_bytes(&mut self, link: LinkId, bytes: &[u8]) {
+        self.handle(Input::Outgoing { link, bytes });
+    }
+
+    pub(crate) fn kernel(&mut self, event: KernelEvent) {
+        self.handle(Input::Kernel(event));
+    }
+
+    pub(crate) fn link(&mut self, link: LinkId, lladdr: LinkAddr, running: bool) {
+        let info = LinkInfo { lladdr, running };
+        self.links.insert(link, info);
+        self.kernel(KernelEvent::Link { link, info });
+    }
+
+    pub(crate) fn link_gone(&mut self, link: LinkId) {
+        self.links.remove(&link);
+        self.addresses.retain(|(on, _), _| *on != link);
+        self.routes.retain(|_, to| *to != link);
+        self.groups.retain(|(on, _)| *on != link);
+        self.searched.retain(|(on, _), _| *on != link);
+        self.kernel(KernelEvent::LinkGone { link });
+    }
+
+    pub(crate) fn address(&mut self, link: LinkId, net: &str) {
+        self.address_in_state(link, net, false);
+    }
+
+    pub(crate) fn address_in_state(&mut self, link: LinkId, net: &str, tentative: bool) {
+        let net: Ipv6Net = net.parse().expect("a literal prefix");
+        let address = Address { prefix_len: net.prefix_len(), tentative };
+        self.addresses.insert((link, net.addr()), address);
+        self.kernel(KernelEvent::Address { link, address: net, tentative });
+    }
+
+    pub(crate) fn address_gone(&mut self, link: LinkId, address: Ipv6Addr) {
+        self.addresses.remove(&(link, address));
+        self.kernel(KernelEvent::AddressGone { link, address });
+    }
+
+    /// Says that notifications were lost, and dumps the fake kernel.
+    pub(crate) fn resync(&mut self) {
+        self.kernel(KernelEvent::Overrun);
+        for (link, info) in self.links.clone() {
+            self.kernel(KernelEvent::Link { link, info });
+        }
+        for ((link, address), state) in self.addresses.clone() {
+            let address = Ipv6Net::new(address, state.prefix_len).expect("it was one before");
+            let tentative = state.tentative;
+            self.kernel(KernelEvent::Address { link, address, tentative });
+        }
+        self.dump_routes();
+        self.kernel(KernelEvent::Synced);
+    }
+
+    /// Somebody else's host route appears.
+    pub(crate) fn foreign_route(&mut self, target: Ipv6Addr, link: LinkId) {
+        self.foreign.insert(target, link);
+        let link = self.links.contains_key(&link).then_some(link);
+        self.kernel(KernelEvent::Route { target, link, own: false });
+    }
+
+    pub(crate) fn foreign_route_gone(&mut self, target: Ipv6Addr) {
+        let link = self.foreign.remove(&target);
+        self.kernel(KernelEvent::RouteGone { target, link, own: false });
+    }
+
+    /// Somebody removes one of the engine's routes.
+    pub(crate) fn route_gone(&mut self, target: Ipv6Addr) {
+        let link = self.routes.remove(&target);
+        self.kernel(KernelEvent::RouteGone { target, link, own: true });
+    }
+
+    /// Puts a station on a link that answers from now on.
+    pub(crate) fn host(&mut self, address: Ipv6Addr, link: LinkId, lladdr: LinkAddr) {
+        self.stations.push(Station { link, address, lladdr, flags: "SO", deaf: false });
+    }
+
+    pub(crate) fn station(&mut self, address: Ipv6Addr) -> &mut Station {
+        self.stations
+            .iter_mut()
+            .find(|station| station.address == address)
+            .expect("a station with this address")
+    }
+
+    pub(crate) fn power_off(&mut self, address: Ipv6Addr) {
+        self.stations.retain(|station| station.address != address);
+    }
+
+    /// Lets the station of the topology that has `target` appear on a link: it detects
+    /// duplicates, then answers the engine's question.
+    pub(crate) fn known(&mut self, target: Ipv6Addr, link: LinkId) {
+        let [.., last] = target.octets();
+        self.known_at(target, link, mac(last));
+    }
+
+    pub(crate) fn known_at(&mut self, target: Ipv6Addr, link: LinkId, lladdr: LinkAddr) {
+        self.host(target, link, lladdr);
+        self.hear(link, &dad(target, lladdr).nonce(lladdr.0[5]));
+        self.advance(Duration::from_secs(1));
+        assert_eq!(self.state(target), Some(BindingState::Reachable), "{target} is not known");
+        assert_eq!(self.routes.get(&target), Some(&link), "{target} has no route");
+        self.forget_log();
+    }
+
+    /// Lets time pass; what becomes due happens at its time.
+    pub(crate) fn advance(&mut self, time: Duration) {
+        let until = self.now + time;
+        while let Some(wakeup) = self.engine.poll_timeout().filter(|wakeup| wakeup.at <= until) {
+            self.now = self.now.max(wakeup.at);
+            self.handle(Input::Timeout);
+        }
+        self.now = until;
+    }
+
+    pub(crate) fn advance_ms(&mut self, milliseconds: u64) {
+        self.advance(Duration::from_millis(milliseconds));
+    }
+
+    pub(crate) fn handle(&mut self, input: Input<'_>) {
+        let is_timeout = matches!(input, Input::Timeout);
+        self.engine.handle(input, self.now);
+        if is_timeout {
+            let next = self.engine.poll_timeout();
+            assert!(
+                next.is_none_or(|wakeup| wakeup.at > self.now),
+                "a busy loop: {next:?} at {:?}",
+                self.now
+            );
+        }
+        self.settle();
+    }
+
+    pub(crate) fn reconfigure(&mut self, config: Config) {
+        self.na_source = config.na_source;
+        self.engine.reconfigure(config, self.now);
+        self.settle();
+    }
+
+    pub(crate) fn shut_down(&mut self) {
+        self.engine.shut_down(self.now);
+        self.settle();
+    }
+
+    // The kernel's answers.
+
+    pub(crate) fn hold_acks(&mut self) {
+        self.routing = Routing::Held;
+    }
+
+    pub(crate) fn refuse_routes(&mut self, errno: i32) {
+        self.routing = Routing::Refused(errno);
+    }
+
+    /// Carries out what was held, and everything from now on.
+    pub(crate) fn ack(&mut self) {
+        self.routing = Routing::AtOnce;
+        while let Some((request, op)) = self.held.pop_front() {
+            self.apply(op);
+            self.engine.handle(Input::Ack { request, result: Ok(()) }, self.now);
+            self.settle();
+        }
+    }
+
+    // What was said.
+
+    /// The frames since this was last asked; everything else said meanwhile is forgotten.
+    pub(crate) fn heard(&mut self) -> Vec<String> {
+        self.drain(|output| matches!(output, Output::Transmit(_)))
+            .into_iter()
+            .map(|(_, text)| text)
+            .collect()
+    }
+
+    /// As `heard`, with milliseconds since the log was last emptied.
+    pub(crate) fn heard_in_time(&mut self) -> Vec<(u128, String)> {
+        let began = self.began;
+        self.drain(|output| matches!(output, Output::Transmit(_)))
+            .into_iter()
+            .map(|(at, text)| (at.since(began).as_millis(), text))
+            .collect()
+    }
+
+    /// Requests to the kernel since the log was last emptied.
+    pub(crate) fn done(&mut self) -> Vec<String> {
+        self.drain(|output| matches!(output, Output::Kernel { .. }))
+            .into_iter()
+            .map(|(_, text)| text)
+            .collect()
+    }
+
+    /// Events since the log was last emptied.
+    pub(crate) fn told(&mut self) -> Vec<String> {
+        self.drain(|output| matches!(output, Output::Event(_)))
+            .into_iter()
+            .map(|(_, text)| text)
+            .collect()
+    }
+
+    /// Everything since the log was last emptied, in order.
+    pub(crate) fn transcript(&mut self) -> Vec<String> {
+        self.drain(|_| true).into_iter().map(|(_, text)| text).collect()
+    }
+
+    pub(crate) fn forget_log(&mut self) {
+        self.log.clear();
+        self.frames.clear();
+        self.began = self.now;
+    }
+
+    /// The frames since the log was last emptied, as octets.
+    pub(crate) fn frames(&self) -> &[(LinkId, Vec<u8>)] {
+        &self.frames
+    }
+
+    pub(crate) fn sent(&self) -> impl Iterator<Item = Transmit> + '_ {
+        self.log.iter().filter_map(|(_, output)| match output {
+            Output::Transmit(sent) => Some(*sent),
+            Output::Kernel { .. } | Output::Event(_) => None,
+        })
+    }
+
+    /// Listens for as long as a silence lasts, and expects nothing to be sent.
+    pub(crate) fn silence(&mut self) {
+        self.advance(SILENCE);
+        assert_eq!(self.heard(), Vec::<String>::new());
+    }
+
+    /// Hears a frame and expects that nothing comes of it but a count.
+    pub(crate) fn ignores(&mut self, link: LinkId, frame: &Frame, reason: impl Into<Reason>) {
+        self.ignores_bytes(link, &frame.bytes(), reason);
+    }
+
+    pub(crate) fn ignores_bytes(&mut self, link: LinkId, bytes: &[u8], reason: impl Into<Reason>) {
+        let reason = reason.into();
+        self.forget_log();
+        let before = (self.counter(reason), self.places(), self.routes.clone());
+        let groups = self.groups.clone();
+        self.hear_bytes(link, bytes);
+        self.advance(SILENCE);
+        assert_eq!(self.drain(|output| !matches!(output, Output::Event(_))), [], "{reason:?}");
+        let after = (self.counter(reason) - 1, self.places(), self.routes.clone());
+        assert_eq!(after, before, "{reason:?}: counter, bindings or routes changed");
+        assert_eq!(self.groups, groups, "{reason:?}: groups changed");
+    }
+
+    pub(crate) fn links(&self) -> impl Iterator<Item = LinkId> + '_ {
+        self.links.keys().copied()
+    }
+
+    pub(crate) fn own_addresses(&self) -> impl Iterator<Item = (LinkId, Ipv6Addr)> + '_ {
+        self.addresses.keys().copied()
+    }
+
+    pub(crate) fn has_link(&self, link: LinkId) -> bool {
+        self.links.contains_key(&link)
+    }
+
+    pub(crate) fn counter(&self, reason: impl Into<Reason>) -> u64 {
+        match reason.into() {
+            Reason::Malformed(reason) => self.engine.counters().malformed(reason),
+            Reason::Discard(reason) => self.engine.counters().discarded(reason),
+        }
+    }
+
+    pub(crate) fn binding(&self, target: Ipv6Addr) -> Option<BindingView> {
+        self.engine.bindings(self.now).find(|binding| binding.target == target)
+    }
+
+    pub(crate) fn state(&self, target: Ipv6Addr) -> Option<BindingState> {
+        self.binding(target).map(|binding| binding.state)
+    }
+
+    /// Where a target is said to be, and how sure that is: `dn mH reachable`.
+    pub(crate) fn place(&self, target: Ipv6Addr) -> String {
+        self.binding(target).map_or("nowhere".to_owned(), |binding| {
+            format!(
+                "{} {} {}",
+                text::link(binding.link),
+                binding.lladdr.map_or("-".to_owned(), text::lladdr),
+                binding.state.label()
+            )
+        })
+    }
+
+    fn dump_routes(&mut self) {
+        for (target, link) in self.routes.clone() {
+            self.kernel(KernelEvent::Route { target, link: Some(link), own: true });
+        }
+        for (target, link) in self.foreign.clone() {
+            let link = self.links.contains_key(&link).then_some(link);
+            self.kernel(KernelEvent::Route { target, link, own: false });
+        }
+    }
+
+    fn places(&self) -> Vec<(Ipv6Addr, LinkId, Option<LinkAddr>)> {
+        self.engine
+            .bindings(self.now)
+            .map(|binding| (binding.target, binding.link, binding.lladdr))
+            .collect()
+    }
+
+    fn drain(&mut self, wanted: impl Fn(&Output) -> bool) -> Vec<(Instant, String)> {
+        let log = self.log.clone();
+        self.forget_log();
+        log.into_iter()
+            .filter(|(_, output)| wanted(output))
+            .map(|(at, output)| (at, text::output(&output)))
+            .collect()
+    }
+
+    /// Takes all outputs, and lets kernel and stations answer them until all is quiet.
+    fn settle(&mut self) {
+        let mut answers: VecDeque<Answer> = VecDeque::new();
+        for _ in 0..MOST_AT_ONCE {
+            while let Some(output) = self.engine.poll_output() {
+                self.take(output, &mut answers);
+            }
+            match answers.pop_front() {
+                Some(Answer::Ack(request, result)) => {
+                    self.engine.handle(Input::Ack { request, result }, self.now);
+                }
+                Some(Answer::Frame(link, frame)) => {
+                    self.engine.handle(Input::Frame { link, bytes: &frame.bytes() }, self.now);
+                }
+                None => return,
+            }
+        }
+        panic!("a conversation without end: {:?}", self.transcript().last());
+    }
+
+    fn take(&mut self, output: Output, answers: &mut VecDeque<Answer>) {
+        self.log.push((self.now, output));
+        match output {
+            Output::Transmit(sent) => {
+                self.check(&sent);
+                self.reply(&sent, answers);
+            }
+            Output::Kernel { request, op } => {
+                self.check_op(op);
+                match (self.routing, op) {
+                    (Routing::Held, KernelOp::SetRoute { .. } | KernelOp::DelRoute { .. }) => {
+                        self.held.push_back((request, op));
+                    }
+                    (Routing::Refused(errno), KernelOp::SetRoute { .. }) => {
+                        answers.push_back(Answer::Ack(request, Err(errno)));
+                    }
+                    _ => {
+                        self.apply(op);
+                        answers.push_back(Answer::Ack(request, Ok(())));
+                    }
+                }
+            }
+            Output::Event(_) => {}
+        }
+    }
+
+    fn apply(&mut self, op: KernelOp) {
+        match op {
+            KernelOp::SetRoute { target, link } => {
+                self.routes.insert(target, link);
+            }
+            KernelOp::DelRoute { target, link } => {
+                if self.routes.get(&target) == Some(&link) {
+                    self.routes.remove(&target);
+                }
+            }
+            KernelOp::JoinGroup { link, group } => {
+                self.groups.insert((link, group));
+            }
+            KernelOp::LeaveGroup { link, group } => {
+                self.groups.remove(&(link, group));
+            }
+        }
+    }
+
+    fn reply(&self, sent: &Transmit, answers: &mut VecDeque<Answer>) {
+        let packet = &sent.packet;
+        let Message::Solicit(solicit) = packet.message else { return };
+        let to = packet.ethernet_destination;
+        for station in &self.stations {
+            let asked = station.link == sent.link
+                && station.address == solicit.target
+                && !station.deaf
+                && (to.is_group() || to == station.lladdr);
+            if asked {
+                let answer = na(station.address, station.lladdr).flags(station.flags);
+                let answer = if packet.source.is_unspecified() {
+                    answer.flags("O").for_all()
+                } else {
+                    answer.to(packet.ethernet_source, packet.source)
+                };
+                answers.push_back(Answer::Frame(station.link, answer));
+            }
+        }
+    }
+
+    /// What holds for every frame that is ever sent.
+    fn check(&mut self, sent: &Transmit) {
+        let Transmit { link, packet } = *sent;
+        let said = text::transmit(sent);
+        let mut buffer = [0; Packet::MAX_LEN];
+        let length = packet.emit(&mut buffer).expect("every frame fits");
+        let bytes = &buffer[..length];
+        self.frames.push((link, bytes.to_vec()));
+        assert_eq!(Packet::parse(bytes), Ok(packet), "{said} is malformed");
+
+        let info = self.links.get(&link).expect("a link that was told of");
+        assert!(info.running, "{said}: the link is down");
+        assert_eq!(packet.ethernet_source, info.lladdr, "{said}: from another station");
+        if packet.destination.is_multicast() {
+            let group = multicast_lladdr(packet.destination);
+            assert_eq!(packet.ethernet_destination, group, "{said}: to another group");
+        } else {
+            assert!(packet.ethernet_destination.is_station(), "{said}: to no station");
+        }
+        let is_own_source =
+            self.addresses.get(&(link, packet.source)).is_some_and(|address| !address.tentative);
+        match packet.message {
+            Message::Solicit(solicit) => {
+                if packet.destination.is_multicast() {
+                    assert_eq!(packet.destination, solicited_node(solicit.target), "{said}");
+                } else {
+                    assert_eq!(packet.destination, solicit.target, "{said}");
+                }
+                if packet.source.is_unspecified() {
+                    assert_eq!(solicit.source_lladdr, None, "{said}");
+                } else {
+                    assert!(is_own_source, "{said}: from no address of the link");
+                    assert_eq!(solicit.source_lladdr, Some(info.lladdr), "{said}");
+                    assert!(solicit.nonce.is_some(), "{said}: without nonce");
+                    self.check_rate(link, solicit.target, packet.destination, &said);
+                }
+            }
+            Message::Advert(advert) => {
+                let is_target = self.na_source == NaSource::Target;
+                assert!(is_own_source || is_target, "{said}: from no address of the link");
+                assert_eq!(advert.target_lladdr, Some(info.lladdr), "{said}");
+                assert!(!(advert.solicited && advert.overrides), "{said}");
+                assert_ne!(advert.solicited, packet.destination.is_multicast(), "{said}");
+                assert_eq!(!advert.solicited, packet.destination == ALL_NODES, "{said}");
+                if advert.solicited || advert.overrides {
+                    self.check_promise(link, advert.target, &said);
+                }
+            }
+            Message::MulticastRouterAdvert(_) | Message::MulticastRouterTermination => {
+                assert!(is_own_source, "{said}");
+            }
+            other => panic!("never sent: {other:?}"),
+        }
+    }
+
+    /// Everybody on a link is asked for a target at most once in `RETRANS_TIMER`.
+    fn check_rate(&mut self, link: LinkId, target: Ipv6Addr, to: Ipv6Addr, said: &str) {
+        if to.is_multicast()
+            && let Some(last) = self.searched.insert((link, target), self.now)
+        {
+            let gap = self.now.since(last);
+            assert!(gap >= Duration::from_secs(1), "{said}: {gap:?} after the last one");
+        }
+    }
+
+    /// State before promise: packets for the target would leave on another link.
+    fn check_promise(&self, link: LinkId, target: Ipv6Addr, said: &str) {
+        let is_own = self
+            .addresses
+            .iter()
+            .any(|((on, own), state)| *on != link && *own == target && !state.tentative);
+        let leads = self.foreign.get(&target).or_else(|| self.routes.get(&target));
+        let is_routed = leads.is_some_and(|to| *to != link);
+        assert!(is_own || is_routed, "{said}: no route leads there");
+    }
+
+    fn check_op(&self, op: KernelOp) {
+        let said = text::kernel_op(&op);
+        if let KernelOp::SetRoute { target, link } | KernelOp::DelRoute { target, link } = op {
+            let is_pending = self.held.iter().any(|(_, held)| match *held {
+                KernelOp::SetRoute { target: other, .. }
+                | KernelOp::DelRoute { target: other, .. } => other == target,
+                KernelOp::JoinGroup { .. } | KernelOp::LeaveGroup { .. } => false,
+            });
+            assert!(!is_pending, "{said}: another request is under way");
+            let is_set = matches!(op, KernelOp::SetRoute { .. });
+            assert!(!is_set || self.links.contains_key(&link), "{said}: there is no such link");
+            assert!(
+                !is_set || !self.foreign.contains_key(&target),
+                "{said}: it belongs to somebody else"
+            );
+        }
+        if let KernelOp::JoinGroup { link, group } = op {
+            assert!(!self.groups.contains(&(link, group)), "{said}: twice");
+        }
+    }
+}
+
+enum Answer {
+    Ack(RequestId, Result<(), i32>),
+    Frame(LinkId, Frame),
+}
+
+/// What U expects when it asks everybody, or probes, for `target`.
+pub(crate) fn ok_na(target: Ipv6Addr) -> String {
+    format!("up mA>mU fe80::10>fe80::1 NA {} S +TLLA mA", text::address(target))
+}
+
+/// A solicitation to everybody on dn.
+pub(crate) fn search(target: Ipv6Addr) -> String {
+    let group = solicited_node(target);
+    let (lladdr, target) = (multicast_lladdr(group), text::address(target));
+    format!("dn mB>{lladdr} fe80::11>{group} NS {target} +SLLA mB +nonce")
+}
+
+/// A solicitation to one station on dn.
+pub(crate) fn probe(target: Ipv6Addr, lladdr: LinkAddr) -> String {
+    let (lladdr, target) = (text::lladdr(lladdr), text::address(target));
+    format!("dn mB>{lladdr} fe80::11>{target} NS {target} +SLLA mB +nonce")
+}

@@ -1,0 +1,312 @@
+//! Neighbor Advertisements that go out.
+
+use std::time::Duration;
+
+use magpie_engine::{BindingState, Config, Discard, KernelEvent, NaSource};
+use magpie_wire::{Message, Packet};
+
+use crate::bench::{Bench, ok_na, probe, search};
+use crate::frame::{dad, na, ns};
+use crate::names::{DN, EVIL, MA, MB, MH, MU, U, UP, X, Y, ip, link_local, p, station};
+
+#[test]
+fn nao_01_answer_goes_to_the_asker_alone() {
+    let mut bench = Bench::known_x();
+    bench.hear(UP, &ns(X));
+    assert_eq!(bench.heard(), [ok_na(X)]);
+    bench.hear(UP, &ns(X).by(EVIL, p(0x99)));
+    assert!(bench.heard().contains(&"up mA>evil fe80::10>P::99 NA P::21 S +TLLA mA".to_owned()));
+}
+
+#[test]
+fn nao_02_defense_goes_to_all_nodes_unsolicited() {
+    let mut bench = Bench::known_x();
+    bench.hear(UP, &dad(X, EVIL));
+    assert_eq!(
+        bench.heard(),
+        [probe(X, MH), "up mA>33:33:00:00:00:01 fe80::10>ff02::1 NA P::21 - +TLLA mA".to_owned(),]
+    );
+}
+
+#[test]
+fn nao_03_a_solicited_answer_never_overrides() {
+    let mut bench = Bench::new();
+    let mut rng = fastrand::Rng::with_seed(3);
+    for number in 1..=20 {
+        bench.known_at(p(0x100 + number), DN, station(number));
+    }
+    let mut answers = 0;
+    for _ in 0..1000 {
+        let frame = ns(p(0x100 + rng.u16(1..=20))).by(station(rng.u16(100..110)), U);
+        let frame = if rng.bool() { frame.unicast(MA) } else { frame };
+        bench.hear(UP, &frame);
+        for sent in bench.sent() {
+            if let Message::Advert(advert) = sent.packet.message {
+                assert!(advert.solicited && !advert.overrides);
+                answers += 1;
+            }
+        }
+        bench.forget_log();
+        bench.advance(Duration::from_millis(rng.u64(0..500)));
+    }
+    assert!(answers > 900, "{answers}");
+}
+
+#[test]
+fn nao_04_link_layer_address_is_always_included() {
+    let mut bench = Bench::known_x();
+    for frame in [ns(X), ns(X).unicast(MA), ns(X).unicast(MA).bare()] {
+        bench.advance_ms(100);
+        bench.hear(UP, &frame);
+        assert_eq!(bench.heard(), [ok_na(X)]);
+    }
+}
+
+#[test]
+fn nao_05_router_flag_is_that_of_the_target() {
+    let mut bench = Bench::new();
+    bench.host(X, DN, MH);
+    bench.station(X).flags = "RSO";
+    bench.hear(UP, &ns(X));
+    let router = "up mA>mU fe80::10>fe80::1 NA P::21 RS +TLLA mA".to_owned();
+    assert_eq!(bench.heard(), [search(X), router.clone()]);
+    bench.hear(UP, &ns(X).unicast(MA));
+    assert_eq!(bench.heard(), Vec::<String>::new(), "asked a moment ago");
+    bench.advance_ms(100);
+    bench.hear(UP, &ns(X).unicast(MA));
+    assert_eq!(bench.heard(), [router]);
+    assert!(bench.binding(X).is_some_and(|binding| binding.router));
+
+    bench.station(X).flags = "SO";
+    bench.advance(Duration::from_secs(46));
+    bench.hear(UP, &ns(X));
+    assert_eq!(bench.heard(), [probe(X, MH), ok_na(X)]);
+}
+
+#[test]
+fn nao_06_an_answer_octet_by_octet() {
+    let mut bench = Bench::known_x();
+    bench.hear(UP, &ns(X));
+    let golden = na(X, MA).flags("S").to(MU, U).source(ip("fe80::10")).bytes();
+    assert_eq!(bench.frames(), [(UP, golden)]);
+    let mut bench = Bench::known_x();
+    bench.hear(UP, &dad(X, EVIL));
+    let golden = na(X, MA).flags("").for_all().source(ip("fe80::10")).bytes();
+    assert_eq!(bench.frames().last(), Some(&(UP, golden)));
+}
+
+#[test]
+fn nao_07_source_is_an_assigned_address_of_the_sending_link() {
+    let config = Config { prefixes: vec!["2001:db8:1::/64".parse().unwrap()], ..Config::default() };
+    let mut bench = Bench::with(config.clone());
+    bench.address_gone(UP, p(0x10));
+    bench.address(DN, "2001:db8:1::11/64");
+    bench.known(X, DN);
+    bench.hear(UP, &ns(X));
+    assert_eq!(bench.heard(), [ok_na(X)]);
+
+    // A tentative link-local address is not used, an assigned global one is.
+    let mut bench = Bench::with(config.clone());
+    bench.known(X, DN);
+    bench.address_in_state(UP, "fe80::10/64", true);
+    bench.hear(UP, &ns(X));
+    assert_eq!(bench.heard(), ["up mA>mU P::10>fe80::1 NA P::21 S +TLLA mA"].map(String::from));
+
+    // Without any, nothing is sent, least of all from another link's address.
+    let mut bench = Bench::with(config);
+    bench.known(X, DN);
+    bench.address_gone(UP, p(0x10));
+    bench.address_gone(UP, ip("fe80::10"));
+    bench.ignores(UP, &ns(X), Discard::NoSource);
+}
+
+#[test]
+fn nao_08_source_can_be_chosen() {
+    for (na_source, expected) in [
+        (NaSource::LinkLocal, "fe80::10"),
+        (NaSource::Global, "P::10"),
+        (NaSource::Target, "P::21"),
+    ] {
+        let mut bench = Bench::with(Config { na_source, ..Config::default() });
+        bench.known(X, DN);
+        bench.hear(UP, &ns(X));
+        let expected = format!("up mA>mU {expected}>fe80::1 NA P::21 S +TLLA mA");
+        assert_eq!(bench.heard(), [expected]);
+    }
+}
+
+#[test]
+fn nao_09_ethernet_source_is_that_of_the_link() {
+    let mut bench = Bench::known_x();
+    bench.link(UP, station(9), true);
+    bench.hear(UP, &ns(X));
+    let own = station(9);
+    assert_eq!(bench.heard(), [format!("up {own}>mU fe80::10>fe80::1 NA P::21 S +TLLA {own}")]);
+}
+
+#[test]
+fn nao_10_answers_to_everybody_are_spread_if_so_configured() {
+    let answer_delay = Duration::from_secs(1);
+    let mut bench = Bench::with(Config { answer_delay, ..Config::default() });
+    bench.known(X, DN);
+    for number in 0..50 {
+        bench.hear(UP, &ns(X).by(station(number), link_local(0x1000 + number)));
+    }
+    let mut delays = Vec::new();
+    bench.advance_ms(10);
+    let early = bench.sent().count();
+    bench.advance_ms(990);
+    for (at, said) in bench.heard_in_time() {
+        assert!(said.contains("NA P::21 S"), "{said}");
+        delays.push(at);
+    }
+    assert_eq!(delays.len(), 50);
+    assert!(early < 10, "{early} came at once");
+    let early = delays.iter().filter(|delay| **delay < 500).count();
+    assert!((10..=40).contains(&early), "{early} of 50 in the first half");
+
+    bench.advance_ms(100);
+    bench.hear(UP, &ns(X).unicast(MA));
+    assert_eq!(bench.heard(), [ok_na(X)], "a probe to one node is not delayed");
+    bench.hear(UP, &dad(X, EVIL));
+    assert_eq!(bench.heard().len(), 2, "a defense is not delayed");
+}
+
+#[test]
+fn nao_10_a_delayed_answer_that_is_no_longer_true_is_not_given() {
+    let answer_delay = Duration::from_secs(1);
+    let mut bench = Bench::with(Config { answer_delay, ..Config::default() });
+    bench.known(X, DN);
+    bench.hear(UP, &ns(X));
+    bench.link(DN, MB, false);
+    bench.silence();
+}
+
+#[test]
+fn nao_10_answers_come_at_once_by_default() {
+    let mut bench = Bench::known_x();
+    bench.hear(UP, &ns(X));
+    assert_eq!(bench.heard_in_time(), [(0, ok_na(X))]);
+}
+
+#[test]
+fn nao_11_what_the_kernel_answers_we_do_not() {
+    let mut bench = Bench::known_x();
+    bench.kernel(KernelEvent::ProxyNeighbor { link: UP, target: X });
+    bench.ignores(UP, &ns(X), Discard::KernelProxy);
+}
+
+#[test]
+fn nao_12_the_host_route_is_there_before_the_first_answer() {
+    let mut bench = Bench::new();
+    bench.host(X, DN, MH);
+    bench.hold_acks();
+    bench.hear(UP, &ns(X));
+    bench.advance_ms(500);
+    let said = bench.transcript();
+    assert!(said.contains(&"route P::21 dn".to_owned()), "{said:?}");
+    assert!(!said.contains(&ok_na(X)), "{said:?}");
+    bench.ack();
+    assert_eq!(bench.heard(), [ok_na(X)]);
+}
+
+#[test]
+fn nao_13_a_move_is_announced_where_the_host_has_left() {
+    let mut bench = Bench::known_x();
+    bench.station(X).link = UP;
+    bench.hear(UP, &dad(X, MH).nonce(1));
+    bench.advance(Duration::from_secs(1));
+    let said = bench.transcript();
+    assert!(said.contains(&"moved P::21 dn>up mH".to_owned()), "{said:?}");
+    let announcement = "dn mB>33:33:00:00:00:01 fe80::11>ff02::1 NA P::21 O +TLLA mB".to_owned();
+    let route = said.iter().position(|text| text == "route P::21 up").expect("the route");
+    let first = said.iter().position(|text| *text == announcement).expect("the announcement");
+    assert!(route < first, "{said:?}");
+    bench.advance(Duration::from_secs(30));
+    let on_dn: Vec<_> =
+        bench.heard_in_time().into_iter().filter(|(_, text)| text.starts_with("dn")).collect();
+    assert_eq!(
+        on_dn,
+        [(1_000, announcement.clone()), (2_000, announcement)],
+        "three in all, one second apart"
+    );
+}
+
+#[test]
+fn nao_13_a_move_that_may_be_over_is_not_announced_again() {
+    let mut bench = Bench::known_x();
+    bench.station(X).link = UP;
+    bench.hear(UP, &dad(X, MH).nonce(1));
+    bench.advance(Duration::from_secs(1));
+    bench.forget_log();
+    // X is on its way back: an announcement now would deny it its own address.
+    bench.power_off(X);
+    bench.advance(Duration::from_secs(30));
+    let said = bench.heard();
+    assert!(said.iter().all(|text| !text.contains("NA")), "{said:?}");
+}
+
+#[test]
+fn nao_15_no_answer_for_an_address_that_is_still_tentative() {
+    let mut bench = Bench::new();
+    bench.hear(DN, &dad(X, MH).nonce(1));
+    bench.advance_ms(100);
+    bench.hear(UP, &ns(X));
+    bench.advance_ms(890);
+    let early = bench.heard();
+    assert!(early.iter().all(|said| !said.contains("NA")), "{early:?}");
+    bench.host(X, DN, MH);
+    bench.advance_ms(20);
+    assert_eq!(bench.heard().last(), Some(&ok_na(X)));
+}
+
+#[test]
+fn nao_15_an_advertisement_alone_triggers_none() {
+    let mut bench = Bench::known_x();
+    for frame in
+        [na(X, MH), na(X, MH).flags("O").for_all(), na(Y, MH), na(Y, MH).flags("").for_all()]
+    {
+        bench.hear(DN, &frame);
+        bench.advance(Duration::from_secs(5));
+        assert!(bench.heard().iter().all(|said| !said.contains("NA")));
+    }
+}
+
+#[test]
+fn nao_17_an_answer_carries_no_nonce() {
+    let mut bench = Bench::known_x();
+    bench.hear(UP, &ns(X).nonce(7));
+    let [(_, bytes)] = bench.frames() else { panic!("one answer") };
+    assert_eq!(bytes.len(), 14 + 40 + 24 + 8, "nothing but the link-layer address");
+    assert!(matches!(Packet::parse(bytes).unwrap().message, Message::Advert(_)));
+}
+
+#[test]
+fn nao_18_nothing_overrides_for_an_optimistic_address() {
+    let mut bench = Bench::new();
+    bench.host(X, DN, MH);
+    bench.station(X).flags = "S";
+    bench.hear(DN, &dad(X, MH).nonce(1));
+    bench.hear(UP, &ns(X));
+    bench.advance(Duration::from_secs(1));
+    let overriding = bench
+        .sent()
+        .any(|sent| matches!(sent.packet.message, Message::Advert(advert) if advert.overrides));
+    assert!(!overriding);
+    assert!(bench.heard().contains(&ok_na(X)), "the optimistic owner has answered itself");
+    assert_eq!(bench.state(X), Some(BindingState::Reachable));
+}
+
+#[test]
+fn nao_19_never_solicited_to_a_group() {
+    let mut bench = Bench::known_x();
+    for frame in [ns(X), ns(X).for_all(), ns(X).framed_for(MA), dad(X, EVIL)] {
+        bench.hear(UP, &frame);
+        bench.advance(Duration::from_secs(1));
+    }
+    for sent in bench.sent() {
+        if let Message::Advert(advert) = sent.packet.message {
+            assert!(!(advert.solicited && sent.packet.destination.is_multicast()));
+        }
+    }
+}
