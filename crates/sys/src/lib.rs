@@ -5,6 +5,7 @@
 #![allow(unsafe_code, reason = "system calls that no safe library offers are made here alone")]
 
 pub mod batch;
+pub mod child;
 pub mod clock;
 mod filter;
 pub mod group;

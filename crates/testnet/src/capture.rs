@@ -19,8 +19,8 @@ pub struct Capture {
     path: PathBuf,
     links: Vec<String>,
     frames: Arc<Mutex<Frames>>,
-    /// Ends the thread when dropped.
-    _thread: Background,
+    /// Ends when dropped, and leaves no frame unread that was there before.
+    thread: Option<Background>,
 }
 
 impl Capture {
@@ -46,7 +46,7 @@ impl Capture {
             path: directory.join(name).with_extension("pcapng"),
             links: links.iter().map(|(node, link)| format!("{link} of {}", node.name())).collect(),
             frames,
-            _thread: thread,
+            thread: Some(thread),
         })
     }
 
@@ -77,6 +77,15 @@ impl Capture {
             self.save_and_tell();
         }
         outcome
+    }
+
+    /// Ends the recording and returns all of it, oldest first: the link's position in the list that
+    /// the capture was started with, and the frame. What arrived before the call is in it.
+    pub fn finish(&mut self) -> Vec<(usize, Frame)> {
+        self.thread = None;
+        let frames = lock(&self.frames);
+        let position = |link: u32| usize::try_from(link).unwrap_or(usize::MAX);
+        frames.kept.iter().map(|(link, frame)| (position(*link), frame.clone())).collect()
     }
 
     fn save_and_tell(&self) {

@@ -52,6 +52,7 @@ fn main() -> ExitCode {
         trial("leaving_a_bridge_is_no_deletion", leaving_a_bridge_is_no_deletion),
         trial("rte_09_an_overrun_is_told", an_overrun_is_told),
         trial("routes_are_added_in_batches_and_acknowledged", routes_are_added_in_batches),
+        trial("rte_12_twenty_thousand_routes_come_and_go", twenty_thousand_routes_come_and_go),
         trial("rte_08_a_route_is_replaced_in_one_step", a_route_is_replaced_in_one_step),
         trial("rte_03_only_the_exact_route_is_deleted", only_the_exact_route_is_deleted),
         trial("links_are_made_changed_and_moved", links_are_made_changed_and_moved),
@@ -511,6 +512,39 @@ fn routes_are_added_in_batches() -> Outcome {
     let error = node.add_route(&Route { gateway, ..host_route(1, ifindex).into() });
     let explained = chain(&error.err().ok_or("a group became a gateway")?);
     assert!(explained.contains("(Invalid gateway address)"), "{explained}");
+    Ok(())
+}
+
+fn twenty_thousand_routes_come_and_go() -> Outcome {
+    // A second each is expected; ten is what a busy machine may take.
+    let limit = Duration::from_secs(10);
+    let node = Node::new("node")?;
+    let ifindex = node.add_bridge(&Bridge::new("br0"))?;
+    let (mut socket, mut connection) = {
+        let _inside = node.enter()?;
+        (NetlinkSocket::open(Family::Route)?, Connection::open()?)
+    };
+    let mut batch = Batch::new();
+    let changes: [fn(&mut Batch, &HostRoute) -> u32; 2] =
+        [Batch::replace_host_route, Batch::delete_host_route];
+    for (change, left) in changes.into_iter().zip([20_480, 0]) {
+        let start = Instant::now();
+        let mut answers = 0;
+        for chunk in 0..80 {
+            batch.clear();
+            for number in 0..256 {
+                change(&mut batch, &host_route(chunk * 256 + number, ifindex));
+            }
+            socket.send(&batch)?;
+            socket.read_acks(|seq, verdict| {
+                assert_eq!(verdict, Ok(()), "{seq}");
+                answers += 1;
+            })?;
+        }
+        assert_eq!(answers, 20_480);
+        assert!(start.elapsed() < limit, "{:?}", start.elapsed());
+        assert_eq!(connection.routes(Some(PROTOCOL))?.len(), left);
+    }
     Ok(())
 }
 
