@@ -1,0 +1,230 @@
+//! Assembles the daemon from the command line and runs it.
+
+use std::path::Path;
+
+use magpie_control::{BindError, Server};
+use magpie_sys::netlink::{Connection, LinkEvent};
+use magpie_sys::signal::{SignalError, Signals};
+use rustix::thread::CapabilitySet;
+
+use crate::Chain;
+use crate::cli::{DEFAULT_CONTROL, RunArgs};
+use crate::driver::{Driver, DriverError};
+use crate::links::Obstacle;
+use crate::service::{Plan, Service, ServiceError, now};
+use crate::state::{Saved, StateError, StateFile};
+use crate::suggest::closest;
+use crate::{log, systemd};
+
+/// The daemon could not be started, or could not go on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RunError {
+    /// Privileges are missing.
+    #[error(
+        "this takes the capabilities CAP_NET_ADMIN and CAP_NET_RAW, of which {missing} is missing: \
+         run it with sudo, or once `setcap cap_net_raw,cap_net_admin+ep {program}`"
+    )]
+    Capability {
+        /// Which.
+        missing: &'static str,
+        /// Where this program is.
+        program: String,
+    },
+    /// An interface can never be a link of a relay.
+    #[error("cannot use the interface {name}: {why}")]
+    Unusable {
+        /// Its name.
+        name: String,
+        /// Why.
+        why: String,
+    },
+    /// Signals cannot be received.
+    #[error(transparent)]
+    Signal(#[from] SignalError),
+    /// The state file cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The control socket that was asked for cannot be had.
+    #[error("cannot offer control")]
+    Control(#[from] BindError),
+    /// The network cannot be read.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    /// The work had to end.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+}
+
+/// Runs the daemon until it is told to stop.
+pub(crate) fn run(args: &RunArgs) -> Result<(), RunError> {
+    log::start(args.log_level);
+    check_capabilities()?;
+    // Before anything is changed, so that a signal finds a way to undo it.
+    let signals = Signals::block()?;
+    let mut notes = Vec::new();
+    let server = listen(args.control.as_deref(), &mut notes)?;
+    let state = args.routes_save_file.as_deref().map(StateFile::new).transpose()?;
+    let (state, saved) = load(state, args, &mut notes);
+    let mut service = Service::new(Plan {
+        names: &args.interfaces,
+        config: args.engine_config(),
+        state,
+        saved,
+        fix: args.fix,
+    })?;
+    service.notes = notes;
+    if let Err(error) = start(&mut service) {
+        service.shut_down(now());
+        return Err(error);
+    }
+    let names = args.interfaces.join(", ");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), links = names, "serving");
+    let driver = Driver::new(service, signals, server)?;
+    systemd::ready(&format!("relaying between {names}"));
+    Ok(driver.run()?)
+}
+
+/// Reads the network for the first time, and speaks up about links that are not there.
+fn start(service: &mut Service) -> Result<(), RunError> {
+    service.resync(now())?;
+    let absent: Vec<(&str, &Obstacle)> = service
+        .links
+        .iter()
+        .filter_map(|member| Some((member.name.as_str(), member.obstacle()?)))
+        .collect();
+    if absent.is_empty() {
+        return Ok(());
+    }
+    let others = Connection::open()
+        .and_then(|mut kernel| kernel.links())
+        .map_err(|error| RunError::Service(error.into()))?;
+    for (name, obstacle) in absent {
+        if obstacle.is_mistake() {
+            let why = explain(obstacle, &others);
+            return Err(RunError::Unusable { name: name.to_owned(), why });
+        }
+        if *obstacle == Obstacle::Missing {
+            tracing::warn!("{}", explain_missing(name, &others));
+        }
+    }
+    Ok(())
+}
+
+fn explain(obstacle: &Obstacle, links: &[LinkEvent]) -> String {
+    if let Obstacle::BridgePort { bridge: Some(bridge) } = obstacle
+        && let Some(bridge) = links.iter().find(|link| link.ifindex == *bridge)
+    {
+        return format!(
+            "it is a port of the bridge {bridge}, which gets all its frames: give {bridge} instead",
+            bridge = bridge.name
+        );
+    }
+    obstacle.to_string()
+}
+
+fn explain_missing(name: &str, links: &[LinkEvent]) -> String {
+    let candidates: Vec<&str> = links
+        .iter()
+        .filter(|link| link.link_type == LinkEvent::ETHERNET && !link.is_bridge_port())
+        .map(|link| link.name.as_str())
+        .collect();
+    let hint = closest(name, candidates.iter().copied())
+        .map(|meant| format!(" (did you mean {meant}?)"))
+        .unwrap_or_default();
+    let there = if candidates.is_empty() { "none".to_owned() } else { candidates.join(", ") };
+    format!(
+        "there is no interface {name} yet{hint}; it will be used when it comes. \
+         Interfaces that could be used: {there}"
+    )
+}
+
+fn check_capabilities() -> Result<(), RunError> {
+    // Where they cannot be asked for, the first attempt to use them will tell.
+    let Ok(sets) = rustix::thread::capabilities(None) else { return Ok(()) };
+    for (capability, missing) in
+        [(CapabilitySet::NET_ADMIN, "CAP_NET_ADMIN"), (CapabilitySet::NET_RAW, "CAP_NET_RAW")]
+    {
+        if !sets.effective.contains(capability) {
+            let program = std::env::current_exe()
+                .map_or_else(|_| "magpie".to_owned(), |path| path.display().to_string());
+            return Err(RunError::Capability { missing, program });
+        }
+    }
+    Ok(())
+}
+
+/// Opens the control socket. The usual one is a convenience; one that was asked for is needed.
+fn listen(path: Option<&Path>, notes: &mut Vec<String>) -> Result<Option<Server>, RunError> {
+    let wanted = path.unwrap_or(Path::new(DEFAULT_CONTROL));
+    match Server::bind(wanted) {
+        Ok(server) => Ok(Some(server)),
+        Err(error) if path.is_some() => Err(error.into()),
+        Err(error @ BindError::InUse { .. }) => {
+            note(notes, format!("{}: give this one another --control", Chain(&error)));
+            Ok(None)
+        }
+        Err(error) => {
+            note(notes, format!("`magpie status` will not work: {}", Chain(&error)));
+            Ok(None)
+        }
+    }
+}
+
+/// Reads what was saved on links that are served now; a file that is none of ours is let go of.
+fn load(
+    file: Option<StateFile>,
+    args: &RunArgs,
+    notes: &mut Vec<String>,
+) -> (Option<StateFile>, Vec<Saved>) {
+    let Some(mut file) = file else { return (None, Vec::new()) };
+    let mut content = match file.load() {
+        Ok(content) => content,
+        Err(error) => {
+            note(notes, format!("starting without the saved state: {}", Chain(&error)));
+            let kept = !matches!(error, StateError::Foreign { .. });
+            return (kept.then_some(file), Vec::new());
+        }
+    };
+    for complaint in &content.complaints {
+        note(notes, format!("{}: {complaint}; it is left out", file.path().display()));
+    }
+    content.hosts.retain(|host| {
+        let is_served = args.interfaces.contains(&host.link);
+        if !is_served {
+            let link = host.link.as_str();
+            tracing::info!(address = %host.target, link, "was saved on a link of no concern now");
+        }
+        is_served
+    });
+    (Some(file), content.hosts)
+}
+
+fn note(notes: &mut Vec<String>, text: String) {
+    tracing::warn!("{text}");
+    notes.push(text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::links::samples::{bridge_port, device};
+
+    #[test]
+    fn a_bridge_port_is_answered_with_its_bridge() {
+        let links = [device(3, "br-lan"), bridge_port(4, "eth1", 3)];
+        let why = explain(&Obstacle::BridgePort { bridge: Some(3) }, &links);
+        assert!(why.contains("give br-lan instead"), "{why}");
+        let why = explain(&Obstacle::BridgePort { bridge: None }, &links);
+        assert!(why.contains("give the bridge"), "{why}");
+    }
+
+    #[test]
+    fn a_missing_interface_is_answered_with_those_there_are() {
+        let links = [device(3, "br-lan"), bridge_port(4, "eth1", 3), device(5, "wan")];
+        let text = explain_missing("brlan", &links);
+        assert!(text.contains("did you mean br-lan?"), "{text}");
+        assert!(text.ends_with("used: br-lan, wan"), "{text}");
+        assert!(!explain_missing("wlp3s0", &links).contains("did you mean"));
+        assert!(explain_missing("wan", &[]).ends_with("none"));
+    }
+}

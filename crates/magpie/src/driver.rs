@@ -1,0 +1,117 @@
+//! The loop: waits for what happens, and hands it to whom it concerns.
+
+use std::ops::ControlFlow;
+
+use magpie_control::Server;
+use magpie_engine::Instant;
+use magpie_sys::batch::RecvBatch;
+use magpie_sys::poller::{Interest, Ready};
+use magpie_sys::signal::{Signal, SignalError, Signals};
+
+use crate::service::{Service, ServiceError, Source, now};
+
+/// The daemon at work.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    service: Service,
+    signals: Signals,
+    server: Option<Server>,
+    batch: RecvBatch,
+}
+
+/// The loop cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DriverError {
+    /// The service cannot go on.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    /// Signals cannot be read.
+    #[error(transparent)]
+    Signal(#[from] SignalError),
+}
+
+impl Driver {
+    /// Puts the parts together.
+    pub(crate) fn new(
+        service: Service,
+        signals: Signals,
+        server: Option<Server>,
+    ) -> Result<Self, ServiceError> {
+        service.poller.add(&signals, Source::Signals.token(), Interest::Read)?;
+        if let Some(server) = &server {
+            service.poller.add(server, Source::Control.token(), Interest::Read)?;
+        }
+        Ok(Self { service, signals, server, batch: RecvBatch::new() })
+    }
+
+    /// Runs until a signal ends it, and cleans up.
+    pub(crate) fn run(mut self) -> Result<(), DriverError> {
+        let mut ready = Vec::new();
+        let result = loop {
+            match self.turn(&mut ready) {
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(ControlFlow::Break(())) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        crate::systemd::stopping();
+        let now = now();
+        self.service.save(now);
+        self.service.shut_down(now);
+        self.report(now);
+        result
+    }
+
+    /// Waits once and deals with everything that came.
+    fn turn(&mut self, ready: &mut Vec<Ready>) -> Result<ControlFlow<()>, DriverError> {
+        let patience = self.service.patience();
+        self.service.poller.wait(ready, patience).map_err(ServiceError::from)?;
+        let now = now();
+        let mut flow = ControlFlow::Continue(());
+        // What was due before the frames came is done before they are looked at.
+        self.service.tick(now);
+        for event in ready.iter() {
+            match Source::of(event.token) {
+                Some(Source::Link(link)) => self.service.receive(link, &mut self.batch, now),
+                Some(Source::Kernel) => self.service.read_kernel(now)?,
+                Some(Source::Signals) => flow = self.read_signals(now)?,
+                Some(Source::Control) => {
+                    if let Some(server) = &mut self.server {
+                        server.serve(&mut self.service);
+                        self.service.is_watched = server.is_watched();
+                    }
+                }
+                None => {}
+            }
+        }
+        self.report(now);
+        Ok(flow)
+    }
+
+    fn read_signals(&mut self, now: Instant) -> Result<ControlFlow<()>, DriverError> {
+        while let Some(signal) = self.signals.next()? {
+            match signal {
+                Signal::Terminate | Signal::Interrupt => {
+                    tracing::info!("asked to stop");
+                    return Ok(ControlFlow::Break(()));
+                }
+                Signal::Hangup => {
+                    tracing::info!("asked to save the state and to read the network anew");
+                    self.service.save(now);
+                    self.service.resync_soon(now);
+                }
+                Signal::User1 | Signal::User2 => {}
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Tells the log and those who watch what happened.
+    fn report(&mut self, now: Instant) {
+        for event in self.service.report(now) {
+            if let Some(server) = &mut self.server {
+                server.broadcast(&event);
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Magpie: makes several links behave as one IPv6 subnet.
+//!
+//! Without a command it is the daemon: `daemon` assembles it, `driver` waits and dispatches,
+//! `service` holds what is served. With a command it is a client of a running daemon: `views`.
+#![forbid(unsafe_code)]
+
+mod check;
+mod cli;
+mod daemon;
+mod demo;
+mod driver;
+mod executor;
+mod journal;
+mod kernel;
+mod links;
+mod log;
+mod memory;
+mod port;
+mod relay;
+mod report;
+mod service;
+mod shield;
+mod state;
+mod suggest;
+mod systemd;
+mod trace;
+mod views;
+
+use std::error::Error;
+use std::fmt;
+use std::process::ExitCode;
+
+use crate::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::from_command_line();
+    let result: Result<(), Box<dyn Error>> = match &cli.command {
+        None => daemon::run(&cli.run).map_err(Into::into),
+        Some(Command::Status(args)) => views::status(args).map_err(Into::into),
+        Some(Command::Hosts(args)) => views::hosts(args).map_err(Into::into),
+        Some(Command::Watch(args)) => views::watch(args).map_err(Into::into),
+        Some(Command::Reload(args)) => views::reload(args).map_err(Into::into),
+        Some(Command::Demo(args)) => demo::run(*args).map_err(Into::into),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("magpie: {}", Chain(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error with all its causes, on one line.
+struct Chain<'a>(&'a dyn Error);
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}

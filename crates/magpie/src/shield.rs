@@ -1,0 +1,52 @@
+//! Keeps the kernel from handling messages that are answered here, as far as it lets itself be
+//! kept.
+
+use magpie_sys::guard::Guard;
+
+use crate::Chain;
+
+/// The guard, or the reason why there is none.
+#[derive(Debug, Default)]
+pub(crate) struct Shield {
+    guard: Option<Guard>,
+    /// The links that it covers.
+    links: Vec<u32>,
+    gap: Option<String>,
+}
+
+impl Shield {
+    /// Covers exactly these links, given by index.
+    pub(crate) fn cover(&mut self, links: Vec<u32>) {
+        let result = match &mut self.guard {
+            Some(_) if links == self.links => return,
+            Some(guard) => guard.update(&links),
+            None => Guard::install(&links).map(|guard| self.guard = Some(guard)),
+        };
+        match result {
+            Ok(()) => {
+                self.links = links;
+                self.gap = None;
+            }
+            Err(error) => {
+                let reason = Chain(&error).to_string();
+                if self.gap.is_none() {
+                    tracing::warn!(
+                        reason,
+                        "the kernel may forward or refuse probes that neighbors send to one address"
+                    );
+                }
+                self.gap = Some(reason);
+            }
+        }
+    }
+
+    /// Why the links are not covered; none if they are.
+    pub(crate) fn gap(&self) -> Option<&str> {
+        self.gap.as_deref()
+    }
+
+    /// Covers nothing any more.
+    pub(crate) fn lower(&mut self) {
+        *self = Self::default();
+    }
+}

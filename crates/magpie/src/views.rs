@@ -1,0 +1,303 @@
+//! Shows people and programs what a running daemon tells.
+
+use std::io::{self, Write as _};
+use std::ops::ControlFlow;
+
+use magpie_control::{Client, ClientError, Event, EventKind, Host, LinkStatus, Status};
+use serde::Serialize;
+
+use crate::cli::{ControlArgs, ViewArgs};
+
+/// A view could not be shown.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ViewError {
+    /// The daemon does not tell.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The output takes nothing more.
+    #[error("cannot write the output")]
+    Output(#[source] io::Error),
+}
+
+/// Prints how the daemon is doing.
+pub(crate) fn status(args: &ViewArgs) -> Result<(), ViewError> {
+    let status = Client::connect(&args.control.control)?.status()?;
+    print(&if args.json { json_text(&status)? } else { status_text(&status) }).map(drop)
+}
+
+/// Prints the hosts that are known.
+pub(crate) fn hosts(args: &ViewArgs) -> Result<(), ViewError> {
+    let hosts = Client::connect(&args.control.control)?.hosts()?;
+    print(&if args.json { json_text(&hosts)? } else { hosts_text(&hosts) }).map(drop)
+}
+
+/// Prints what happens until the daemon ends or nobody reads any more.
+pub(crate) fn watch(args: &ViewArgs) -> Result<(), ViewError> {
+    let watch = Client::connect(&args.control.control)?.watch()?;
+    // Tells programs that from now on nothing is missed.
+    let subscribed = args.json.then(|| Ok(Event::new(EventKind::Subscribed)));
+    for event in subscribed.into_iter().chain(watch) {
+        let event = event?;
+        let line = if args.json { json_line(&event)? } else { event_text(&event) };
+        if print(&format!("{line}\n"))?.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the daemon save its state and read the kernel's anew.
+pub(crate) fn reload(args: &ControlArgs) -> Result<(), ViewError> {
+    Ok(Client::connect(&args.control)?.reload()?)
+}
+
+fn json_text(value: &impl Serialize) -> Result<String, ViewError> {
+    let text = serde_json::to_string_pretty(value).map_err(io::Error::from);
+    Ok(format!("{}\n", text.map_err(ViewError::Output)?))
+}
+
+fn json_line(value: &impl Serialize) -> Result<String, ViewError> {
+    serde_json::to_string(value).map_err(io::Error::from).map_err(ViewError::Output)
+}
+
+/// Prints, and says to stop when nobody reads any more.
+fn print(text: &str) -> Result<ControlFlow<()>, ViewError> {
+    let mut output = io::stdout().lock();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Ok(()) => Ok(ControlFlow::Continue(())),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
+        Err(error) => Err(ViewError::Output(error)),
+    }
+}
+
+fn status_text(status: &Status) -> String {
+    let head = format!(
+        "magpie {}, pid {}, up {}\n",
+        status.version,
+        status.pid,
+        span(status.uptime_seconds)
+    );
+    let mut parts = vec![head + &summary_text(status), links_text(&status.links)];
+    let counters: Vec<Vec<String>> = status
+        .counters
+        .iter()
+        .filter(|(_, count)| **count > 0)
+        .map(|(name, count)| vec![name.clone(), count.to_string()])
+        .collect();
+    if !counters.is_empty() {
+        parts.push(table(&[Column::text("COUNTER"), Column::number("VALUE")], &counters));
+    }
+    if !status.warnings.is_empty() {
+        parts.push(format!("warning: {}\n", status.warnings.join("\nwarning: ")));
+    }
+    parts.join("\n")
+}
+
+fn summary_text(status: &Status) -> String {
+    let total: u64 = status.bindings.values().sum();
+    let by_state: Vec<String> =
+        status.bindings.iter().map(|(state, count)| format!("{count} {}", state.label())).collect();
+    let hosts = if by_state.is_empty() {
+        "0".to_owned()
+    } else {
+        format!("{total} ({})", by_state.join(", "))
+    };
+    let prefixes =
+        if status.prefixes.is_empty() { "none yet".to_owned() } else { status.prefixes.join(", ") };
+    let guard = match (&status.guard.reason, status.guard.active) {
+        (_, true) => "active".to_owned(),
+        (Some(reason), false) => format!("off: {reason}"),
+        (None, false) => "off".to_owned(),
+    };
+    format!(
+        "hosts     {hosts}\nroutes    {}\nlookups   {}\nprefixes  {prefixes}\nguard     {guard}\n",
+        status.routes_installed, status.resolutions
+    )
+}
+
+fn links_text(links: &[LinkStatus]) -> String {
+    let columns = [
+        Column::text("LINK"),
+        Column::text("STATE"),
+        Column::text("LLADDR"),
+        Column::number("RECEIVED"),
+        Column::number("SENT"),
+        Column::number("DROPPED"),
+        Column::number("GROUPS"),
+        Column::text("ADDRESSES"),
+    ];
+    let rows: Vec<Vec<String>> = links
+        .iter()
+        .map(|link| {
+            vec![
+                link.name.clone(),
+                link.state.label().to_owned(),
+                link.lladdr.clone().unwrap_or_else(absent),
+                link.received.to_string(),
+                link.sent.to_string(),
+                link.dropped.to_string(),
+                link.groups.to_string(),
+                if link.addresses.is_empty() { absent() } else { link.addresses.join(" ") },
+            ]
+        })
+        .collect();
+    table(&columns, &rows)
+}
+
+fn hosts_text(hosts: &[Host]) -> String {
+    let columns = [
+        Column::text("ADDRESS"),
+        Column::text("LINK"),
+        Column::text("LLADDR"),
+        Column::text("STATE"),
+        Column::number("AGE"),
+        Column::text("ROUTE"),
+        Column::text("ROUTER"),
+        Column::text("EVIDENCE"),
+    ];
+    let rows: Vec<Vec<String>> = hosts
+        .iter()
+        .map(|host| {
+            vec![
+                host.address.to_string(),
+                host.link.clone(),
+                host.lladdr.clone().unwrap_or_else(absent),
+                host.state.label().to_owned(),
+                span(host.age_seconds),
+                host.route.label().to_owned(),
+                if host.router { "yes" } else { "no" }.to_owned(),
+                host.evidence.clone(),
+            ]
+        })
+        .collect();
+    table(&columns, &rows)
+}
+
+fn event_text(event: &Event) -> String {
+    let address = event.address.map(|address| address.to_string());
+    let parts = [
+        Some(event.kind.label().to_owned()),
+        address,
+        event.link.as_ref().map(|link| format!("on {link}")),
+        event.lladdr.as_ref().map(|lladdr| format!("lladdr {lladdr}")),
+        event.detail.as_ref().map(|detail| format!("({detail})")),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+/// One column of a table.
+#[derive(Clone, Copy)]
+struct Column {
+    title: &'static str,
+    is_number: bool,
+}
+
+impl Column {
+    const fn text(title: &'static str) -> Self {
+        Self { title, is_number: false }
+    }
+
+    const fn number(title: &'static str) -> Self {
+        Self { title, is_number: true }
+    }
+}
+
+/// Aligns rows under their titles, with nothing after the last cell of a line.
+fn table(columns: &[Column], rows: &[Vec<String>]) -> String {
+    let titles: Vec<String> = columns.iter().map(|column| column.title.to_owned()).collect();
+    let lines: Vec<&Vec<String>> = std::iter::once(&titles).chain(rows).collect();
+    let widths: Vec<usize> = (0..columns.len())
+        .map(|index| {
+            lines.iter().filter_map(|line| line.get(index)).map(|cell| cell.chars().count()).max()
+        })
+        .map(Option::unwrap_or_default)
+        .collect();
+    let mut text = String::new();
+    for line in lines {
+        let cells = line.iter().zip(columns).zip(&widths).map(|((cell, column), width)| {
+            if column.is_number { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+        });
+        let cells: Vec<String> = cells.collect();
+        text += cells.join("  ").trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+/// A span of time in the two units that matter.
+fn span(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{}d{:02}h", seconds / 86_400, seconds / 3600 % 24),
+    }
+}
+
+fn absent() -> String {
+    "-".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use magpie_control::{HostState, RouteState};
+
+    use super::*;
+
+    #[test]
+    fn hosts_stand_in_aligned_columns() {
+        let host = |address: &str, lladdr: Option<&str>, age_seconds| Host {
+            address: address.parse().unwrap(),
+            link: "br-lan".into(),
+            lladdr: lladdr.map(Into::into),
+            state: HostState::Reachable,
+            age_seconds,
+            evidence: "dad".into(),
+            router: false,
+            route: RouteState::Installed,
+        };
+        let hosts = [
+            host("2001:db8::1", None, 5),
+            host("2001:db8::abcd:21", Some("02:00:00:00:00:21"), 3700),
+        ];
+        let expected = "\
+ADDRESS            LINK    LLADDR             STATE        AGE  ROUTE      ROUTER  EVIDENCE
+2001:db8::1        br-lan  -                  reachable     5s  installed  no      dad
+2001:db8::abcd:21  br-lan  02:00:00:00:00:21  reachable  1h01m  installed  no      dad
+";
+        assert_eq!(hosts_text(&hosts), expected);
+    }
+
+    #[test]
+    fn spans_are_short() {
+        for (seconds, expected) in
+            [(0, "0s"), (59, "59s"), (61, "1m01s"), (3_600, "1h00m"), (90_000, "1d01h")]
+        {
+            assert_eq!(span(seconds), expected);
+        }
+    }
+
+    #[test]
+    fn an_event_is_one_line() {
+        let event = Event {
+            address: Some("2001:db8::1".parse().unwrap()),
+            link: Some("lan".into()),
+            detail: Some("from wan".into()),
+            ..Event::new(EventKind::HostMoved)
+        };
+        assert_eq!(event_text(&event), "host-moved 2001:db8::1 on lan (from wan)");
+    }
+
+    #[test]
+    fn a_status_shows_what_is_wrong() {
+        let status = Status {
+            version: "1.2.3".into(),
+            warnings: vec!["IPv6 forwarding is off".into()],
+            ..Status::default()
+        };
+        let text = status_text(&status);
+        assert!(text.starts_with("magpie 1.2.3, pid 0, up 0s\n"), "{text}");
+        assert!(text.ends_with("\nwarning: IPv6 forwarding is off\n"), "{text}");
+        assert!(!text.contains("COUNTER"), "{text}");
+    }
+}

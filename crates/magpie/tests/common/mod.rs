@@ -1,0 +1,68 @@
+//! What the end-to-end tests share: a site with a gateway between two links, and the daemon on it.
+
+#![allow(dead_code, unused_imports, reason = "each test binary uses its own part")]
+
+mod daemon;
+mod site;
+mod station;
+
+use std::error::Error;
+use std::net::Ipv6Addr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use magpie_testnet::{Node, Ping, Pinger};
+
+pub(crate) use daemon::{Folder, Magpie, Options};
+pub(crate) use site::{PREFIX, Site, host_address};
+pub(crate) use station::{Answer, Station, answer_for, is_search_for, solicited};
+
+/// What a test returns.
+pub(crate) type Outcome = Result<(), Box<dyn Error>>;
+
+/// How long anything may take that should happen soon.
+pub(crate) const LIMIT: Duration = Duration::from_secs(10);
+
+/// A test and its name.
+pub(crate) type Test = (&'static str, fn() -> Outcome);
+
+/// Runs the tests of one file; call it from `main` before any thread starts.
+pub(crate) fn run(tests: &[Test]) -> ExitCode {
+    if let Err(error) = magpie_testnet::enter() {
+        eprintln!("cannot run these tests: {}", chain(&error));
+        return ExitCode::FAILURE;
+    }
+    let trials = tests
+        .iter()
+        .map(|&(name, test)| {
+            Trial::test(name, move || test().map_err(|error| Failed::from(chain(&*error))))
+        })
+        .collect();
+    let mut arguments = Arguments::from_args();
+    // Networks mostly wait for the timers of the standards.
+    arguments.test_threads.get_or_insert(6);
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// Pings until a reply comes: the first request may go to where the host was.
+pub(crate) fn ping_until(node: &Node, address: Ipv6Addr) -> Outcome {
+    Pinger::start(node, &Ping::new(address), Duration::from_millis(100))?.wait_reply(LIMIT)?;
+    Ok(())
+}
+
+/// An address, from its text.
+pub(crate) fn address(text: &str) -> Ipv6Addr {
+    text.parse().expect("tests write addresses correctly")
+}
+
+/// An error with all its causes.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,110 @@
+//! The gateway's own addresses, links and solicitations.
+
+use std::net::Ipv6Addr;
+
+use magpie_control::EventKind;
+use magpie_sys::netlink::{LinkChange, Route};
+use magpie_testnet::{Ping, PingError, Tester, ping_once};
+use magpie_wire::{LinkAddr, Packet};
+
+use crate::common::{LIMIT, Magpie, Outcome, answer_for, host_address};
+use crate::place::{Place, SILENCE};
+
+pub(crate) fn kernel_answers_on_its_link() -> Outcome {
+    let place = Place::new()?;
+    let magpie = place.magpie()?;
+    let target = Place::gateway_address();
+    let mut asker = place.station("asker", "up")?;
+    asker.ask(target)?;
+    let answer = asker.await_answer(target, LIMIT)?;
+    assert!(answer.advert.overrides && answer.advert.router, "{answer:?}");
+    asker.expect_none(SILENCE, "a second answer", |frame| answer_for(frame, target).is_some())?;
+    magpie.stop()?;
+    Ok(())
+}
+
+pub(crate) fn address_on_another_link() -> Outcome {
+    let place = Place::new()?;
+    let magpie = place.magpie()?;
+    let target = host_address(0x11);
+    place.gateway.add_address_nodad("lan", target, 64)?;
+    let mut asker = place.station("asker", "up")?;
+    let answer = asker.resolve(target)?;
+    assert_eq!(answer.advert.target_lladdr, Some(place.gateway.lladdr("wan")?));
+    assert!(answer.advert.router && answer.advert.solicited && !answer.advert.overrides);
+    asker.expect_none(SILENCE, "a second answer", |frame| answer_for(frame, target).is_some())?;
+    ping_once(&place.router, &Ping::new(target), LIMIT)?;
+    magpie.stop()?;
+    Ok(())
+}
+
+pub(crate) fn own_kernel_gets_no_answer() -> Outcome {
+    let place = Place::new()?;
+    let magpie = place.magpie()?;
+    let nobody = host_address(0x99);
+    let mut wan = Tester::attach(&place.gateway, "wan")?;
+    wan.set_outgoing(true);
+    let result = ping_once(&place.gateway, &Ping::new(nobody), LIMIT);
+    assert!(
+        matches!(result, Err(PingError::Reported { .. } | PingError::Timeout { .. })),
+        "{result:?}"
+    );
+    wan.expect(LIMIT, "the kernel's question", |frame| {
+        let packet = frame.packet()?;
+        (crate::common::solicited(&packet)? == nobody && frame.outgoing).then_some(())
+    })?;
+    wan.expect_none(SILENCE, "an answer", |frame| answer_for(frame, nobody).is_some())?;
+    assert!(magpie.hosts()?.iter().all(|host| host.address != nobody));
+    magpie.stop()?;
+    Ok(())
+}
+
+pub(crate) fn new_lladdr_is_in_all_answers() -> Outcome {
+    let place = Place::new()?;
+    let magpie = place.magpie()?;
+    let (_lower, address) = place.host("lower", "down", 0x21)?;
+    let mut asker = place.station("asker", "up")?;
+    let old = asker.resolve(address)?.advert.target_lladdr;
+    let new = LinkAddr([2, 0, 0, 0, 0x13, 0x37]);
+    assert_ne!(old, Some(new));
+
+    let mut watch = magpie.watch()?;
+    place.gateway.set_link("wan", &LinkChange { lladdr: Some(new), ..LinkChange::default() })?;
+    Magpie::await_event(&mut watch, "the link to change", |event| {
+        let is_it = event.kind == EventKind::LinkChanged
+            && event.lladdr.as_deref() == Some(&new.to_string());
+        is_it.then_some(())
+    })?;
+    asker.clear()?;
+    let answer = asker.resolve(address)?;
+    assert_eq!((answer.ethernet_source, answer.advert.target_lladdr), (new, Some(new)));
+    let mut prober = place.station("prober", "up")?;
+    prober.ask_at(address, new)?;
+    let answer = prober.await_answer(address, LIMIT)?;
+    assert_eq!((answer.ethernet_source, answer.advert.target_lladdr), (new, Some(new)));
+    magpie.stop()?;
+    Ok(())
+}
+
+pub(crate) fn answers_leave_where_asked() -> Outcome {
+    let place = Place::new()?;
+    let gateway = &place.gateway;
+    let lab = gateway.ifindex("lab")?;
+    let away: Ipv6Addr = "fe80::d".parse()?;
+    // Better than the default route upstream.
+    let route = Route::on_link(Ipv6Addr::UNSPECIFIED, 0, lab);
+    gateway.add_route(&Route { gateway: Some(away), metric: 1, ..route })?;
+    let magpie = place.magpie()?;
+    let (_lower, address) = place.host("lower", "down", 0x21)?;
+    let mut asker = place.station("asker", "up")?;
+    let mut aside = place.station("aside", "side")?;
+    asker.resolve(address)?;
+    let source: Ipv6Addr = "2001:db8:99::1".parse()?;
+    let question = asker.question(address);
+    asker.send_packet(&Packet { source, ..question })?;
+    let answer = asker.await_answer(address, LIMIT)?;
+    assert_eq!(answer.destination, source);
+    aside.expect_none(SILENCE, "an answer", |frame| answer_for(frame, address).is_some())?;
+    magpie.stop()?;
+    Ok(())
+}
