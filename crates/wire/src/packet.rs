@@ -115,6 +115,10 @@ impl<'a> Packet<'a> {
         if is_neighbor_discovery(icmpv6.kind) && ipv6.hop_limit != 255 {
             return Err(Malformed::HopLimit);
         }
+        // RFC 3810 section 6.2, RFC 4286 sections 4 to 6: nor will it be.
+        if is_router_alerted(icmpv6.kind) && ipv6.hop_limit != 1 {
+            return Err(Malformed::HopLimit);
+        }
         let packet = Self {
             ethernet_source,
             ethernet_destination: LinkAddr(ethernet.destination),
@@ -255,15 +259,16 @@ impl<'a> Packet<'a> {
                     return Err(Malformed::Unspecified);
                 }
             }
-            Message::RouterAdvert(_) | Message::ListenerQuery => {
-                // RFC 4861 section 6.1.2; RFC 3810 section 5.1.14.
+            Message::RouterAdvert(_)
+            | Message::ListenerQuery
+            | Message::MulticastRouterAdvert(_)
+            | Message::MulticastRouterSolicit
+            | Message::MulticastRouterTermination => {
+                // RFC 4861 section 6.1.2; RFC 3810 section 5.1.14; RFC 4286 sections 4 to 6.
                 if !self.source.is_unicast_link_local() {
                     return Err(Malformed::Source);
                 }
             }
-            Message::MulticastRouterAdvert(_)
-            | Message::MulticastRouterSolicit
-            | Message::MulticastRouterTermination => {}
         }
         Ok(())
     }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use magpie_wire::{
-    ALL_NODES, ALL_ROUTERS, ALL_SNOOPERS, Advert, BufferTooSmall, Message, MulticastRouterAdvert,
-    Nonce, Packet, RouterSolicit, Solicit, multicast_lladdr, solicited_node,
+    ALL_NODES, ALL_ROUTERS, ALL_SNOOPERS, Advert, BufferTooSmall, Malformed, Message,
+    MulticastRouterAdvert, Nonce, Packet, RouterSolicit, Solicit, multicast_lladdr, solicited_node,
 };
 
 use crate::raw::{ASKER, US, ip};
@@ -149,6 +149,19 @@ fn mcl_06_multicast_router_advertisement_and_termination() {
          3a 00 05020000 0100
          99 00 68c3",
     );
+}
+
+#[test]
+fn mcl_06_multicast_router_discovery_stays_on_its_link() {
+    let solicit = to_group(ALL_SNOOPERS, Message::MulticastRouterSolicit);
+    let mut buffer = [0; Packet::MAX_LEN];
+    let length = solicit.emit(&mut buffer).unwrap();
+    assert_eq!(Packet::parse(&buffer[..length]), Ok(solicit));
+    buffer[21] = 64;
+    assert_eq!(Packet::parse(&buffer[..length]), Err(Malformed::HopLimit));
+    let distant = Packet { source: ip("2001:db8:2::1"), ..solicit };
+    let length = distant.emit(&mut buffer).unwrap();
+    assert_eq!(Packet::parse(&buffer[..length]), Err(Malformed::Source));
 }
 
 #[test]

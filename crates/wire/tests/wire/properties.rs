@@ -199,7 +199,7 @@ fn multicast_router() -> impl Strategy<Value = Packet<'static>> {
         Just(Message::MulticastRouterSolicit),
         Just(Message::MulticastRouterTermination),
     ];
-    (station(), node(), message).prop_map(|(ethernet_source, source, message)| Packet {
+    (station(), link_local(), message).prop_map(|(ethernet_source, source, message)| Packet {
         ethernet_source,
         ethernet_destination: multicast_lladdr(ALL_SNOOPERS),
         source,
@@ -217,9 +217,13 @@ fn station() -> impl Strategy<Value = LinkAddr> {
 
 fn node() -> impl Strategy<Value = Ipv6Addr> {
     prop_oneof![
-        any::<u64>().prop_map(|id| Ipv6Addr::from(0xfe80 << 112 | u128::from(id))),
+        link_local(),
         any::<u128>().prop_map(|bits| Ipv6Addr::from(bits >> 3 | 0x2000 << 112)),
     ]
+}
+
+fn link_local() -> impl Strategy<Value = Ipv6Addr> {
+    any::<u64>().prop_map(|id| Ipv6Addr::from(0xfe80 << 112 | u128::from(id)))
 }
 
 fn nonce() -> impl Strategy<Value = Nonce> {
