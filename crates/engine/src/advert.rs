@@ -1,11 +1,17 @@
 //! Neighbor Advertisements that come in: what they prove, and what they only claim (RFC 4861
 //! section 7.2.5, RFC 9131).
 
+use std::time::Duration;
+
 use magpie_wire::{ALL_NODES, Advert, LinkAddr, Packet};
 
 use crate::binding::is_by_owner;
 use crate::engine::Engine;
 use crate::{Discard, Event, Evidence, Instant, LinkId, Lost};
+
+/// Defenses of addresses not known before that one station may make, and in which time.
+const MOST_DEFENSES: u32 = 16;
+const DEFENSES_WINDOW: Duration = Duration::from_secs(300);
 
 impl Engine {
     pub(crate) fn on_advert(
@@ -136,9 +142,10 @@ impl Engine {
             // The same station is on both links: no duplicate.
             return false;
         }
-        // A station that defends whatever is asked for stops at its cap (RFC 3756 section 4.1.3).
-        if let Err(reason) = self.bindings.has_room(id, Some(lladdr), &self.config.limits) {
-            self.refuse(id, reason, now);
+        // A station that defends whatever is asked for is not believed for long (RFC 3756 section
+        // 4.1.3): nobody owns that many addresses that others happen to choose.
+        if !self.defenses.take((id, lladdr), MOST_DEFENSES, DEFENSES_WINDOW, now) {
+            self.refuse(id, Discard::Defenses, now);
             return true;
         }
         self.advertise_to_all(claimant, target, advert.router, false);
@@ -148,7 +155,7 @@ impl Engine {
             claimant,
             lladdr: claimant_lladdr.unwrap_or_default(),
         });
-        self.forget(target, Lost::Duplicate, now);
+        self.forget(target, Lost::Duplicate);
         self.on_hint(target, id, lladdr, Evidence::Advertisement, now);
         true
     }

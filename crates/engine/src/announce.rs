@@ -21,7 +21,7 @@ impl Engine {
             binding.announcement = None;
             return;
         }
-        if announcement.next.is_some() || !binding.by_owner {
+        if announcement.next.is_some() || binding.verification.is_some() || !binding.by_owner {
             return;
         }
         let (link, router) = (announcement.link, binding.router);

@@ -82,6 +82,8 @@ pub(crate) struct Claim {
     pub(crate) answered_by_proxy: bool,
     /// Probes sent at this stage, and when the next is due.
     pub(crate) sent: u8,
+    /// Probes that could not be sent.
+    pub(crate) unasked: u8,
     pub(crate) interval: Duration,
     pub(crate) next: Instant,
 }

@@ -19,6 +19,8 @@ use crate::{Discard, Event, Evidence, Instant, LinkId};
 
 /// Probes that each place gets.
 const PROBES: u8 = 3;
+/// Times that a probe may fail to be sent, before silence is taken for an answer.
+const MOST_UNASKED: u8 = 8;
 /// Time between them for a claim by another station, and for the same station seen elsewhere,
 /// which most likely moved. The old place counts as silent one interval after the last: within 800 ms (RFC 8929
 /// section 12), since a host waits one second for objections to its address (RFC 4862 section
@@ -64,8 +66,12 @@ impl Engine {
         if let Some(claim) = &mut binding.claim {
             if (claim.link, claim.lladdr) == (link, lladdr) {
                 claim.tentative = tentative.or(claim.tentative);
+                return;
             }
-            return;
+            // One that detects duplicates has to be told in time; others can wait.
+            if claim.tentative.is_some() || tentative.is_none() {
+                return;
+            }
         }
         if binding.tentative.is_some() && tentative.is_none() {
             // Nobody has the address yet; whoever speaks for it is heard by the owner-to-be.
@@ -88,6 +94,7 @@ impl Engine {
             stage,
             answered_by_proxy: false,
             sent: 0,
+            unasked: 0,
             interval,
             next: now,
         }));
@@ -122,26 +129,34 @@ impl Engine {
             return self.accept_dad_claim(target, now);
         }
         let first = claim.sent == 0;
-        claim.sent += 1;
         claim.next = now + claim.interval;
         let (stage, new_link, new_lladdr) = (claim.stage, claim.link, claim.lladdr);
+        let (old_link, old_lladdr) = (binding.link, binding.lladdr);
         // What only a proxy or nobody vouches for gives way to the owner at once.
         let ask_both = !binding.by_owner && claim.tentative.is_none();
-        if stage == Stage::AskOld {
-            binding.solicited = Some(now);
-            let (link, lladdr) = (binding.link, binding.lladdr);
-            match lladdr {
-                Some(lladdr) => self.solicit_unicast(link, target, lladdr, now),
-                None => self.solicit_multicast(link, target, Budget::Known, now),
-            };
-        }
-        if stage == Stage::AskNew && first {
+        let asked = match (stage, old_lladdr) {
+            (Stage::AskOld, Some(lladdr)) => self.solicit_unicast(old_link, target, lladdr, now),
+            (Stage::AskOld, None) => self.solicit_multicast(old_link, target, Budget::Known, now),
             // Our kernel may have been told that the target is at another proxy here. Only the
             // answer to a multicast solicitation has what sets it right: the O flag and the
             // link-layer address (RFC 4861 section 7.2.5).
-            self.solicit_multicast(new_link, target, Budget::Known, now);
-        } else if stage == Stage::AskNew || ask_both {
+            (Stage::AskNew, _) if first => {
+                self.solicit_multicast(new_link, target, Budget::Known, now)
+            }
+            (Stage::AskNew, _) => self.solicit_unicast(new_link, target, new_lladdr, now),
+        };
+        if stage == Stage::AskOld && ask_both {
             self.solicit_unicast(new_link, target, new_lladdr, now);
+        }
+        let Some(binding) = self.bindings.get_mut(target) else { return };
+        let Some(claim) = &mut binding.claim else { return };
+        if stage == Stage::AskOld && asked {
+            binding.solicited = Some(now);
+        }
+        // A question that could not be asked says nothing; but it is not tried for ever.
+        claim.unasked += u8::from(!asked);
+        if asked || claim.unasked > MOST_UNASKED {
+            claim.sent += 1;
         }
     }
 

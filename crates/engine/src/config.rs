@@ -83,6 +83,11 @@ pub struct Limits {
     pub unverified_per_link: usize,
     /// Resolutions of unknown targets under way for askers on one link (RFC 9099 section 2.3.1).
     pub resolutions_per_link: usize,
+    /// Resolutions of unknown targets under way because our own kernel looks for them on one link:
+    /// whoever scans the subnet through us makes it do so.
+    pub kernel_resolutions_per_link: usize,
+    /// Multicast groups joined on one link.
+    pub groups_per_link: usize,
     /// Targets remembered for not answering.
     pub held_down: usize,
     /// Multicast solicitations for new targets on one link, per second, and at once.
@@ -99,6 +104,8 @@ impl Default for Limits {
             bindings_per_lladdr: 1_024,
             unverified_per_link: 1_024,
             resolutions_per_link: 256,
+            kernel_resolutions_per_link: 64,
+            groups_per_link: 2_048,
             held_down: 4_096,
             solicits_per_second: 256,
             probes_per_second: 1_024,

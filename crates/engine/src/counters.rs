@@ -38,6 +38,8 @@ pub enum Discard {
     SolicitRate,
     /// The table of bindings is full: in all, on this link, or for this link-layer address.
     BindingsFull,
+    /// A station defends more addresses than anybody can own.
+    Defenses,
     /// Duplicate address detection that was relayed already, or that we relayed ourselves.
     DadRepeated,
     /// An advertisement without the link-layer address that was asked for.
@@ -54,7 +56,7 @@ pub enum Discard {
 
 impl Discard {
     /// Every reason, in the order of their discriminants.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::LinkDown,
         Self::OwnFrame,
         Self::OwnSource,
@@ -70,6 +72,7 @@ impl Discard {
         Self::ResolutionsFull,
         Self::SolicitRate,
         Self::BindingsFull,
+        Self::Defenses,
         Self::DadRepeated,
         Self::NoLinkAddr,
         Self::Unsolicited,
@@ -96,6 +99,7 @@ impl Discard {
             Self::ResolutionsFull => "resolutions-full",
             Self::SolicitRate => "solicit-rate",
             Self::BindingsFull => "bindings-full",
+            Self::Defenses => "defenses",
             Self::DadRepeated => "dad-repeated",
             Self::NoLinkAddr => "no-lladdr",
             Self::Unsolicited => "unsolicited",

@@ -23,6 +23,11 @@ const ECHO_WINDOW: Duration = Duration::from_millis(500);
 /// section 5.4.2): Linux sends it within two ticks.
 const REPORT_TIME: Duration = Duration::from_millis(20);
 
+/// Hosts that probe several times wait a second in between (RFC 4862 section 5.1); what comes
+/// faster is not passed on.
+const RELAY_INTERVAL: Duration = Duration::from_millis(900);
+/// Relayed probes of one link that are remembered: more than its budget allows in the time.
+const MOST_RELAYED: usize = 2048;
 /// How long a probe can take to come back through other proxies.
 const RETURN_TIME: Duration = Duration::from_secs(5);
 
@@ -118,13 +123,21 @@ impl Engine {
         self.relay_from(id, target, nonce, now);
     }
 
-    /// Passes a probe on to all links but its own, behind the listener report for its group.
+    /// Passes a probe on to all links but its own, behind the listener report for its group, and
+    /// no faster than hosts probe.
     fn relay_from(&mut self, id: LinkId, target: Ipv6Addr, nonce: Option<Nonce>, now: Instant) {
         let mut last = None;
-        while let Some(link) = self.link_after(last) {
-            last = Some(link);
-            if link != id {
-                self.delay(now + REPORT_TIME, Delayed::RelayDad { link, target, nonce });
+        while let Some(to) = self.link_after(last) {
+            last = Some(to);
+            let Some(link) = self.links.get_mut(&to).filter(|_| to != id) else { continue };
+            if link.relayed.contains(target, now) {
+                self.counters.count(Discard::DadRepeated);
+            } else if link.probes.take(now) {
+                link.relayed.insert(target, now + RELAY_INTERVAL, MOST_RELAYED, now);
+                let relay = Delayed::RelayDad { link: to, target, nonce };
+                self.delay(now + REPORT_TIME, relay);
+            } else {
+                self.counters.count(Discard::SolicitRate);
             }
         }
     }

@@ -11,9 +11,9 @@ use crate::binding::Bindings;
 use crate::dad::ProbeMemory;
 use crate::delayed::{Delayed, DelayedQueue};
 use crate::group::Groups;
-use crate::limit::{OwnNonces, Rarely, Recent};
+use crate::limit::{OwnNonces, Quota, Rarely, Recent};
 use crate::link::Link;
-use crate::resolution::{Phase, Resolution};
+use crate::resolution::{Charged, Phase, Resolution, Search};
 use crate::route::Routes;
 use crate::scope::Scope;
 use crate::timer::Timers;
@@ -25,6 +25,9 @@ use crate::{
 /// How long askers wait, whatever happens: a little longer than they ask (RFC 4861 section 10,
 /// `MAX_MULTICAST_SOLICIT` times `RETRANS_TIMER`).
 const RESOLUTION_TIME: Duration = Duration::from_secs(5);
+
+/// Time after the start in which addresses and Router Advertisements arrive.
+const LEFTOVERS_TIME: Duration = Duration::from_secs(30);
 
 /// One relay: a set of links that together carry one subnet, all of them equal.
 ///
@@ -51,6 +54,8 @@ pub struct Engine {
     /// Targets that did not answer, for askers on a link (RFC 6583 section 7.1).
     pub(crate) held_down: Recent<(Ipv6Addr, LinkId)>,
     pub(crate) probes_seen: ProbeMemory,
+    /// Stations that object to duplicate address detection on other links.
+    pub(crate) defenses: Quota<(LinkId, LinkAddr)>,
     pub(crate) routes: Routes,
     pub(crate) groups: Groups,
     pub(crate) delayed: DelayedQueue,
@@ -61,7 +66,10 @@ pub struct Engine {
     pub(crate) rng: fastrand::Rng,
     /// Between `Overrun` and `Synced`.
     pub(crate) syncing: bool,
-    rarely: Rarely<(LinkId, Rare)>,
+    pub(crate) rarely: Rarely<(LinkId, Rare)>,
+    /// Until when host routes of a predecessor may wait for the subnet to become known.
+    pub(crate) leftovers_until: Instant,
+    pub(crate) leftovers_due: Option<Instant>,
     last_request: u64,
     prefix_due: Option<Instant>,
     delayed_due: Option<Instant>,
@@ -73,12 +81,13 @@ pub(crate) enum Rare {
     Loop,
     OwnAddress,
     Claim,
+    ForeignRoute,
     Refused(Discard),
 }
 
 impl Engine {
     /// Makes an engine that knows nothing yet. `seed` decides all its random choices.
-    pub fn new(config: Config, seed: u64, _now: Instant) -> Self {
+    pub fn new(config: Config, seed: u64, now: Instant) -> Self {
         let scope = Scope::new(config.prefixes.clone());
         Self {
             config,
@@ -88,6 +97,7 @@ impl Engine {
             resolutions: BTreeMap::new(),
             held_down: Recent::new(),
             probes_seen: ProbeMemory::default(),
+            defenses: Quota::new(),
             routes: Routes::default(),
             groups: Groups::default(),
             delayed: DelayedQueue::default(),
@@ -99,6 +109,8 @@ impl Engine {
             syncing: true,
             rarely: Rarely::new(),
             last_request: 0,
+            leftovers_until: now + LEFTOVERS_TIME,
+            leftovers_due: None,
             prefix_due: None,
             delayed_due: None,
         }
@@ -138,7 +150,7 @@ impl Engine {
     pub fn reconfigure(&mut self, config: Config, now: Instant) {
         self.scope.configure(config.prefixes.clone());
         self.config = config;
-        self.prune(now);
+        self.on_scope_changed(now);
         self.update_shared_timers();
     }
 
@@ -239,12 +251,12 @@ impl Engine {
                 }
             }
             Message::RouterAdvert(advert) => {
-                let mut shrank = false;
+                let mut changed = false;
                 for prefix in advert.prefixes() {
-                    shrank |= self.scope.announce(id, prefix, now);
+                    changed |= self.scope.announce(id, prefix, now);
                 }
-                if shrank {
-                    self.prune(now);
+                if changed {
+                    self.on_scope_changed(now);
                 }
             }
             Message::ListenerQuery => self.on_listener_query(id, now),
@@ -271,10 +283,14 @@ impl Engine {
                         self.on_delayed(delayed, now);
                     }
                 }
+                Timer::Leftovers => {
+                    self.leftovers_due = None;
+                    self.adopt_leftovers(now);
+                }
                 Timer::Prefix => {
                     self.prefix_due = None;
                     if self.scope.expire(now) {
-                        self.prune(now);
+                        self.on_scope_changed(now);
                     }
                 }
             }
@@ -288,15 +304,15 @@ impl Engine {
         }
     }
 
-    /// Forgets what is no longer in scope.
-    pub(crate) fn prune(&mut self, now: Instant) {
+    /// Forgets what is no longer in scope, and takes over what has come into it.
+    pub(crate) fn on_scope_changed(&mut self, now: Instant) {
         if self.syncing {
             return;
         }
         let outside: Vec<_> =
             self.bindings.targets().filter(|target| !self.scope.contains(*target)).collect();
         for target in outside {
-            self.forget(target, Lost::OutOfScope, now);
+            self.forget(target, Lost::OutOfScope);
         }
         let outside: Vec<_> = self
             .resolutions
@@ -307,6 +323,7 @@ impl Engine {
         for target in outside {
             self.end_resolution(target);
         }
+        self.adopt_leftovers(now);
     }
 
     pub(crate) fn delay(&mut self, at: Instant, delayed: Delayed) {
@@ -346,17 +363,24 @@ impl Engine {
         phase: Phase,
         now: Instant,
     ) -> Option<&mut Resolution> {
-        let cap = self.config.limits.resolutions_per_link;
-        let known = self.bindings.get(target).is_some();
+        let limits = &self.config.limits;
         let link = self.links.get_mut(&origin)?;
-        if !known {
-            if link.resolutions >= cap {
+        let (charged, cap) = match phase {
+            _ if self.bindings.get(target).is_some() => (None, usize::MAX),
+            Phase::Search(Search { kernel: true, .. }) => {
+                (Some(Charged::Kernel), limits.kernel_resolutions_per_link)
+            }
+            _ => (Some(Charged::Askers), limits.resolutions_per_link),
+        };
+        if let Some(charged) = charged {
+            let count = link.resolutions_of(charged);
+            if *count >= cap {
                 self.refuse(origin, Discard::ResolutionsFull, now);
                 return None;
             }
-            link.resolutions += 1;
+            *count += 1;
         }
-        let new = Resolution::new(origin, phase, !known);
+        let new = Resolution::new(origin, phase, charged);
         let resolution = self.resolutions.entry(target).or_insert(new);
         let at = Some(now + RESOLUTION_TIME);
         self.timers.set(&mut resolution.due, Timer::Resolution(target), at);
@@ -376,10 +400,11 @@ impl Engine {
     pub(crate) fn end_resolution(&mut self, target: Ipv6Addr) -> Option<Resolution> {
         let mut resolution = self.resolutions.remove(&target)?;
         self.timers.set(&mut resolution.due, Timer::Resolution(target), None);
-        if resolution.counted
+        if let Some(charged) = resolution.charged
             && let Some(link) = self.links.get_mut(&resolution.origin)
         {
-            link.resolutions = link.resolutions.saturating_sub(1);
+            let count = link.resolutions_of(charged);
+            *count = count.saturating_sub(1);
         }
         Some(resolution)
     }
@@ -395,7 +420,13 @@ impl Engine {
         RequestId(self.last_request)
     }
 
+    /// Brings the host route to a target nearer to what is wanted. Towards a link that is down
+    /// nothing is tried: its hosts are verified when it is up, and their routes with them.
     pub(crate) fn reconcile_route(&mut self, target: Ipv6Addr) {
+        let wanted = self.routes.wanted(target).and_then(|link| self.links.get(&link));
+        if wanted.is_some_and(|link| !link.usable()) {
+            return;
+        }
         let last_request = &mut self.last_request;
         let next_request = || {
             *last_request += 1;
@@ -432,6 +463,12 @@ impl Engine {
     ) {
         if self.rarely.due((link, Rare::OwnAddress), now) {
             self.report(Event::OwnAddressClaimed { target, link, lladdr });
+        }
+    }
+
+    pub(crate) fn report_foreign_route(&mut self, target: Ipv6Addr, link: LinkId, now: Instant) {
+        if self.rarely.due((link, Rare::ForeignRoute), now) {
+            self.report(Event::ForeignRoute { target, link });
         }
     }
 

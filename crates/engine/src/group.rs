@@ -5,7 +5,8 @@ use std::net::Ipv6Addr;
 
 use magpie_wire::solicited_node;
 
-use crate::LinkId;
+use crate::engine::Engine;
+use crate::{KernelOp, LinkId};
 
 /// Memberships, counted.
 ///
@@ -13,38 +14,106 @@ use crate::LinkId;
 /// section 2.7.1). The group is left only when the last of them goes (RFC 4861 section 7.2.1).
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
-    members: BTreeMap<(LinkId, Ipv6Addr), u32>,
+    members: BTreeMap<(LinkId, Ipv6Addr), Member>,
+    joined: BTreeMap<LinkId, usize>,
+}
+
+#[derive(Debug, Default)]
+struct Member {
+    addresses: u32,
+    joined: bool,
 }
 
 impl Groups {
     /// Counts `target` in on `link`; returns the group if it has to be joined.
-    pub(crate) fn join(&mut self, link: LinkId, target: Ipv6Addr) -> Option<Ipv6Addr> {
+    ///
+    /// The kernel walks all groups of a link for each multicast frame, so there are no more than
+    /// `cap`: beyond, all-multicast and router discovery have to do.
+    pub(crate) fn join(&mut self, link: LinkId, target: Ipv6Addr, cap: usize) -> Option<Ipv6Addr> {
         let group = solicited_node(target);
-        let count = self.members.entry((link, group)).or_default();
-        *count += 1;
-        (*count == 1).then_some(group)
+        let joined = self.joined.entry(link).or_default();
+        let member = self.members.entry((link, group)).or_default();
+        member.addresses += 1;
+        if member.joined || *joined >= cap {
+            return None;
+        }
+        member.joined = true;
+        *joined += 1;
+        Some(group)
     }
 
     /// Counts `target` out on `link`; returns the group if it has to be left.
     pub(crate) fn leave(&mut self, link: LinkId, target: Ipv6Addr) -> Option<Ipv6Addr> {
         let group = solicited_node(target);
-        let count = self.members.get_mut(&(link, group))?;
-        *count -= 1;
-        if *count > 0 {
+        let member = self.members.get_mut(&(link, group))?;
+        member.addresses -= 1;
+        if member.addresses > 0 {
             return None;
         }
+        let was_joined = member.joined;
         self.members.remove(&(link, group));
-        Some(group)
+        if let Some(joined) = self.joined.get_mut(&link).filter(|_| was_joined) {
+            *joined -= 1;
+        }
+        was_joined.then_some(group)
     }
 
     /// Forgets a link that is gone, and its memberships with it.
     pub(crate) fn forget_link(&mut self, link: LinkId) {
         self.members.retain(|(on, _), _| *on != link);
+        self.joined.remove(&link);
     }
 
     /// Takes any membership, to end it.
     pub(crate) fn pop(&mut self) -> Option<(LinkId, Ipv6Addr)> {
-        self.members.pop_first().map(|(key, _)| key)
+        while let Some((key, member)) = self.members.pop_first() {
+            if member.joined {
+                return Some(key);
+            }
+        }
+        self.joined.clear();
+        None
+    }
+}
+
+impl Engine {
+    /// Joins the group of a target wherever it may be asked for (RFC 4861 section 7.2.8, RFC 8929
+    /// section 6): when it is verified, or its duplicate address detection is to be passed on.
+    /// Mere hearsay does not cause listener reports.
+    pub(crate) fn join_everywhere(&mut self, target: Ipv6Addr) {
+        let Some(binding) = self.bindings.get_mut(target) else { return };
+        if std::mem::replace(&mut binding.joined, true) {
+            return;
+        }
+        let mut last = None;
+        while let Some(link) = self.link_after(last) {
+            last = Some(link);
+            self.join(link, target);
+        }
+    }
+
+    /// Ends what `join_everywhere` began.
+    pub(crate) fn leave_everywhere(&mut self, target: Ipv6Addr) {
+        let mut last = None;
+        while let Some(link) = self.link_after(last) {
+            last = Some(link);
+            self.leave(link, target);
+        }
+    }
+
+    pub(crate) fn join(&mut self, link: LinkId, target: Ipv6Addr) {
+        let cap = self.config.limits.groups_per_link;
+        if self.links.contains_key(&link)
+            && let Some(group) = self.groups.join(link, target, cap)
+        {
+            self.request(KernelOp::JoinGroup { link, group });
+        }
+    }
+
+    pub(crate) fn leave(&mut self, link: LinkId, target: Ipv6Addr) {
+        if let Some(group) = self.groups.leave(link, target) {
+            self.request(KernelOp::LeaveGroup { link, group });
+        }
     }
 }
 
@@ -59,11 +128,23 @@ mod tests {
         let second = "2001:db8:1:0:2::21".parse().unwrap();
         let group = solicited_node(first);
         let mut groups = Groups::default();
-        assert_eq!(groups.join(link, first), Some(group));
-        assert_eq!(groups.join(link, second), None);
-        assert_eq!(groups.join(LinkId(3), second), Some(group));
+        assert_eq!(groups.join(link, first, 10), Some(group));
+        assert_eq!(groups.join(link, second, 10), None);
+        assert_eq!(groups.join(LinkId(3), second, 10), Some(group));
         assert_eq!(groups.leave(link, first), None);
         assert_eq!(groups.leave(link, second), Some(group));
         assert_eq!(groups.leave(link, second), None);
+    }
+
+    #[test]
+    fn no_more_groups_are_joined_than_the_kernel_can_walk() {
+        let target = |last: u16| Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last);
+        let mut groups = Groups::default();
+        let joined = (0..10).filter_map(|last| groups.join(LinkId(2), target(last), 4)).count();
+        assert_eq!(joined, 4);
+        assert_eq!(groups.leave(LinkId(2), target(9)), None, "it was never joined");
+        assert!(groups.leave(LinkId(2), target(0)).is_some());
+        assert!(groups.join(LinkId(2), target(11), 4).is_some());
+        assert_eq!(std::iter::from_fn(|| groups.pop()).count(), 4);
     }
 }

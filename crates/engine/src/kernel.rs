@@ -3,15 +3,13 @@
 use std::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
-use magpie_wire::LinkAddr;
+use magpie_wire::{LinkAddr, is_proxiable};
 
 use crate::engine::Engine;
 use crate::link::{Link, OwnAddress};
 use crate::resolution::Phase;
 use crate::route::{Acked, ROUTE_RETRY};
-use crate::{
-    Event, Evidence, Instant, KernelEvent, KernelOp, LinkId, LinkInfo, Lost, RequestId, Timer,
-};
+use crate::{Event, Evidence, Instant, KernelEvent, LinkId, LinkInfo, Lost, RequestId, Timer};
 
 impl Engine {
     pub(crate) fn on_kernel_event(&mut self, event: KernelEvent, now: Instant) {
@@ -31,12 +29,14 @@ impl Engine {
             // A route of our protocol out of another link is another relay's.
             KernelEvent::Route { link: None, own: true, .. }
             | KernelEvent::RouteGone { link: None, own: true, .. } => {}
-            KernelEvent::Route { target, link, own: false } => self.routes.foreign(target, link),
+            KernelEvent::Route { target, link, own: false } => {
+                if is_proxiable(target) {
+                    self.routes.foreign(target, link);
+                }
+            }
             KernelEvent::RouteGone { target, link: Some(link), own: true } => {
                 self.routes.vanished(target, link);
-                if self.links.get(&link).is_some_and(Link::usable) {
-                    self.reconcile_route(target);
-                }
+                self.reconcile_route(target);
             }
             KernelEvent::RouteGone { target, own: false, .. } => {
                 self.routes.foreign_vanished(target);
@@ -147,58 +147,6 @@ impl Engine {
         }
     }
 
-    /// Joins the group of a target wherever it may be asked for (RFC 4861 section 7.2.8, RFC 8929
-    /// section 6): when it is verified, or its duplicate address detection is to be passed on.
-    /// Mere hearsay does not cause listener reports.
-    pub(crate) fn join_everywhere(&mut self, target: Ipv6Addr) {
-        let Some(binding) = self.bindings.get_mut(target) else { return };
-        if std::mem::replace(&mut binding.joined, true) {
-            return;
-        }
-        let mut last = None;
-        while let Some(link) = self.link_after(last) {
-            last = Some(link);
-            self.join(link, target);
-        }
-    }
-
-    pub(crate) fn leave_everywhere(&mut self, target: Ipv6Addr) {
-        let mut last = None;
-        while let Some(link) = self.link_after(last) {
-            last = Some(link);
-            self.leave(link, target);
-        }
-    }
-
-    pub(crate) fn on_listener_query(&mut self, id: LinkId, now: Instant) {
-        let Some(link) = self.links.get_mut(&id) else { return };
-        link.router_discovery.querier_heard(now);
-        if link.due.is_none() {
-            self.hurry_router_discovery(id, now);
-        }
-    }
-
-    /// Advertises to snooping switches soon; they may have just come up.
-    pub(crate) fn hurry_router_discovery(&mut self, id: LinkId, now: Instant) {
-        let Some(link) = self.links.get_mut(&id) else { return };
-        let soon = now + RESPONSE_DELAY.mul_f64(self.rng.f64());
-        if link.due.is_none_or(|due| due > soon) {
-            self.timers.set(&mut link.due, Timer::Link(id), Some(soon));
-        }
-    }
-
-    pub(crate) fn on_router_discovery_due(&mut self, id: LinkId, now: Instant) {
-        if let Some(link) = self.links.get_mut(&id) {
-            link.due = None;
-        }
-        if self.advertise_multicast_router(id, true)
-            && let Some(link) = self.links.get_mut(&id)
-        {
-            let next = link.router_discovery.sent(&mut self.rng, now);
-            self.timers.set(&mut link.due, Timer::Link(id), next);
-        }
-    }
-
     fn on_link(&mut self, id: LinkId, info: LinkInfo, now: Instant) {
         let was_usable = self.links.get(&id).map(Link::usable);
         let link =
@@ -227,7 +175,7 @@ impl Engine {
     /// Everything on the link is verified before it is promised again, and whoever was not found
     /// elsewhere may be there.
     fn on_link_up(&mut self, id: LinkId, now: Instant) {
-        self.held_down.clear();
+        self.held_down.retain(|(_, link)| *link != id);
         let here: Vec<_> = self.bindings_on(id).collect();
         for target in here {
             if self.bindings.get(target).is_some_and(|binding| binding.tentative.is_none()) {
@@ -261,8 +209,9 @@ impl Engine {
         self.routes.forget_link(id);
         self.groups.forget_link(id);
         self.scope.forget_link(id);
+        self.rarely.retain(|(link, _)| *link != id);
         for target in here {
-            self.forget(target, Lost::LinkGone, now);
+            self.forget(target, Lost::LinkGone);
         }
         let asking: Vec<_> = self
             .resolutions
@@ -301,7 +250,7 @@ impl Engine {
                 self.for_other_links(id, |engine, other| engine.join(other, address.addr()));
             }
         }
-        self.forget(address.addr(), Lost::OwnAddress, now);
+        self.forget(address.addr(), Lost::OwnAddress);
         self.on_addresses_changed(now);
         let speaks = self.links.get(&id).is_some_and(|link| link.link_local().is_some());
         if speaks && was_mute {
@@ -325,7 +274,7 @@ impl Engine {
             .iter()
             .flat_map(|(id, link)| link.addresses.iter().map(|own| (own.net, *id)));
         self.scope.set_assigned(assigned);
-        self.prune(now);
+        self.on_scope_changed(now);
     }
 
     /// A host route of ours that is not known: a predecessor's. It is adopted, and its host
@@ -337,6 +286,11 @@ impl Engine {
     }
 
     fn adopt(&mut self, target: Ipv6Addr, link: LinkId, now: Instant) {
+        if !self.scope.contains(target) && now < self.leftovers_until {
+            // The subnet may not be known yet: addresses and advertisements come after a start.
+            let at = Some(self.leftovers_until);
+            return self.timers.set(&mut self.leftovers_due, Timer::Leftovers, at);
+        }
         let wanted = self.scope.contains(target)
             && !self.is_own_address(target, link)
             && self.links.contains_key(&link)
@@ -351,6 +305,19 @@ impl Engine {
             self.verify(target, now);
         }
         self.reconcile_route(target);
+    }
+
+    /// Adopts, or removes, host routes of ours that belong to no binding.
+    pub(crate) fn adopt_leftovers(&mut self, now: Instant) {
+        let leftovers: Vec<_> = self
+            .routes
+            .targets()
+            .filter(|target| self.bindings.get(*target).is_none())
+            .filter_map(|target| Some((target, self.routes.installed(target)?)))
+            .collect();
+        for (target, link) in leftovers {
+            self.adopt(target, link, now);
+        }
     }
 
     fn begin_sync(&mut self) {
@@ -386,18 +353,6 @@ impl Engine {
         }
     }
 
-    fn join(&mut self, link: LinkId, target: Ipv6Addr) {
-        if let Some(group) = self.groups.join(link, target) {
-            self.request(KernelOp::JoinGroup { link, group });
-        }
-    }
-
-    fn leave(&mut self, link: LinkId, target: Ipv6Addr) {
-        if let Some(group) = self.groups.leave(link, target) {
-            self.request(KernelOp::LeaveGroup { link, group });
-        }
-    }
-
     fn for_other_links(&mut self, id: LinkId, mut act: impl FnMut(&mut Self, LinkId)) {
         let others: Vec<_> = self.links.keys().copied().filter(|other| *other != id).collect();
         for other in others {
@@ -412,7 +367,3 @@ impl Engine {
             .map(|(target, _)| target)
     }
 }
-
-/// RFC 4286 section 6: longest wait before a solicitation of switches is answered is 2 s; soon is
-/// better, and random all the same.
-const RESPONSE_DELAY: std::time::Duration = std::time::Duration::from_millis(500);

@@ -73,9 +73,8 @@ impl<K: Copy + Ord> Recent<K> {
         self.until.remove(&key);
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.until.clear();
-        self.order.clear();
+    pub(crate) fn retain(&mut self, keep: impl Fn(&K) -> bool) {
+        self.until.retain(|key, _| keep(key));
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -115,6 +114,36 @@ impl OwnNonces {
     }
 }
 
+/// How often each of a bounded number of parties did something within a window of time.
+#[derive(Debug)]
+pub(crate) struct Quota<K> {
+    since: BTreeMap<K, (Instant, u32)>,
+}
+
+impl<K: Copy + Ord> Quota<K> {
+    const PARTIES: usize = 256;
+
+    pub(crate) fn new() -> Self {
+        Self { since: BTreeMap::new() }
+    }
+
+    /// Counts once more for `key`; tells whether that is within `most` in `window`.
+    pub(crate) fn take(&mut self, key: K, most: u32, window: Duration, now: Instant) -> bool {
+        if self.since.len() >= Self::PARTIES && !self.since.contains_key(&key) {
+            self.since.retain(|_, (start, _)| now.since(*start) < window);
+            if self.since.len() >= Self::PARTIES {
+                return false;
+            }
+        }
+        let (start, count) = self.since.entry(key).or_insert((now, 0));
+        if now.since(*start) >= window {
+            (*start, *count) = (now, 0);
+        }
+        *count += 1;
+        *count <= most
+    }
+}
+
 /// What is reported at most once in an interval.
 #[derive(Debug)]
 pub(crate) struct Rarely<K> {
@@ -126,6 +155,11 @@ impl<K: Ord> Rarely<K> {
 
     pub(crate) fn new() -> Self {
         Self { last: BTreeMap::new() }
+    }
+
+    /// Forgets what is no longer of interest.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&K) -> bool) {
+        self.last.retain(|key, _| keep(key));
     }
 
     /// Whether it is time to report `key` again. The keys are few by construction.

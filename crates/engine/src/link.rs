@@ -7,6 +7,7 @@ use ipnet::Ipv6Net;
 
 use crate::limit::{Recent, TokenBucket};
 use crate::mrd::RouterDiscovery;
+use crate::resolution::Charged;
 use crate::{Instant, Limits, LinkInfo, NaSource};
 
 /// One link.
@@ -23,8 +24,11 @@ pub(crate) struct Link {
     pub(crate) probes: TokenBucket,
     /// Targets that everybody here was asked for within the last `RetransTimer`.
     pub(crate) asked: Recent<Ipv6Addr>,
-    /// Resolutions of unknown targets under way for askers here.
-    pub(crate) resolutions: usize,
+    /// Targets whose duplicate address detection was passed on to here lately.
+    pub(crate) relayed: Recent<Ipv6Addr>,
+    /// Resolutions of unknown targets under way for askers here, and for our kernel's sake.
+    resolutions: usize,
+    kernel_resolutions: usize,
     pub(crate) router_discovery: RouterDiscovery,
     /// When router discovery has something to do.
     pub(crate) due: Option<Instant>,
@@ -48,7 +52,9 @@ impl Link {
             solicits: TokenBucket::new(limits.solicits_per_second, now),
             probes: TokenBucket::new(limits.probes_per_second, now),
             asked: Recent::new(),
+            relayed: Recent::new(),
             resolutions: 0,
+            kernel_resolutions: 0,
             router_discovery: RouterDiscovery::default(),
             due: None,
         }
@@ -56,6 +62,19 @@ impl Link {
 
     pub(crate) fn usable(&self) -> bool {
         self.info.running && self.info.lladdr.is_station()
+    }
+
+    /// The count of resolutions of one kind.
+    pub(crate) fn resolutions_of(&mut self, charged: Charged) -> &mut usize {
+        match charged {
+            Charged::Askers => &mut self.resolutions,
+            Charged::Kernel => &mut self.kernel_resolutions,
+        }
+    }
+
+    /// Whether there is an address to send solicitations from.
+    pub(crate) fn can_ask(&self) -> bool {
+        self.usable() && self.link_local().is_some()
     }
 
     /// Whether `address` is assigned to this link, tentatively or not.

@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use crate::Instant;
+use crate::engine::Engine;
+use crate::{Instant, LinkId, Timer};
 
 /// RFC 4286 section 6: default time between advertisements.
 pub(crate) const ADVERTISEMENT_INTERVAL: Duration = Duration::from_secs(20);
@@ -15,6 +16,10 @@ const MAX_INITIAL_ADVERTISEMENTS: u8 = 3;
 const MAX_INITIAL_ADVERTISEMENT_INTERVAL: Duration = Duration::from_secs(2);
 /// RFC 3810 section 9.5: Other Querier Present Timeout, 2 x 125 s + 10 s / 2.
 const QUERIER_PRESENT: Duration = Duration::from_secs(255);
+
+/// RFC 4286 section 6 allows two seconds before switches that ask are answered; sooner is better,
+/// and random all the same.
+const RESPONSE_DELAY: Duration = Duration::from_millis(500);
 
 /// The advertising of one link.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,5 +53,37 @@ impl RouterDiscovery {
         self.querier_until.filter(|until| *until > now)?;
         // RFC 4286 section 3.1.1: a jitter of 2.5 % of the interval.
         Some(now + ADVERTISEMENT_INTERVAL.mul_f64(0.975 + 0.05 * rng.f64()))
+    }
+}
+
+impl Engine {
+    /// Notes that somebody queries listeners on a link: switches there prune.
+    pub(crate) fn on_listener_query(&mut self, id: LinkId, now: Instant) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.router_discovery.querier_heard(now);
+        if link.due.is_none() {
+            self.hurry_router_discovery(id, now);
+        }
+    }
+
+    /// Advertises to snooping switches soon; they may have just come up.
+    pub(crate) fn hurry_router_discovery(&mut self, id: LinkId, now: Instant) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let soon = now + RESPONSE_DELAY.mul_f64(self.rng.f64());
+        if link.due.is_none_or(|due| due > soon) {
+            self.timers.set(&mut link.due, Timer::Link(id), Some(soon));
+        }
+    }
+
+    pub(crate) fn on_router_discovery_due(&mut self, id: LinkId, now: Instant) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.due = None;
+        }
+        if self.advertise_multicast_router(id, true)
+            && let Some(link) = self.links.get_mut(&id)
+        {
+            let next = link.router_discovery.sent(&mut self.rng, now);
+            self.timers.set(&mut link.due, Timer::Link(id), next);
+        }
     }
 }

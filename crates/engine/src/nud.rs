@@ -26,8 +26,8 @@ const PROBE_TIMER: Duration = Duration::from_millis(250);
 /// and answers nothing before: the first probes come quickly.
 const FRESH_PROBES: u8 = 3;
 const FRESH_PROBE_TIMER: Duration = Duration::from_millis(40);
-/// Wait for a turn when the budget of probes is used up.
-const BUSY_WAIT: Duration = Duration::from_millis(50);
+/// Wait for a turn when the budget of probes is used up: about the time in which it is renewed.
+const BUSY_WAIT: Duration = Duration::from_secs(1);
 /// How many of the last upkeep probes ask everybody, in case the link-layer address changed.
 const MULTICAST_UPKEEP: u8 = 2;
 
@@ -79,7 +79,6 @@ impl Engine {
             self.bindings.relocate(target, link, lladdr);
         }
         self.bindings.verified(target);
-        self.join_everywhere(target);
         let lasts = REACHABLE_TIME.mul_f64(0.5 + self.rng.f64());
         let upkeep = self.next_upkeep(now);
         let Some(binding) = self.bindings.get_mut(target) else { return };
@@ -112,6 +111,8 @@ impl Engine {
         }
         self.refute_claim(target, &advert, now);
         self.settle(target, now);
+        // Behind the request for the route, which those who wait need first.
+        self.join_everywhere(target);
     }
 
     /// Sees to it that the host route leads to a confirmed target, and answers those who wait as
@@ -127,7 +128,7 @@ impl Engine {
         }
         if self.routes.conflicts(target, link) {
             self.end_resolution(target);
-            return self.report_claim(Event::ForeignRoute { target, link }, link, now);
+            return self.report_foreign_route(target, link, now);
         }
         self.enter_phase(target, Phase::Route, now);
     }
@@ -139,6 +140,8 @@ impl Engine {
         if !binding.is_reachable(now) || !self.routes.leads_to(target, binding.link) {
             return;
         }
+        // Where the route was there already, nobody has joined yet (RFC 4861 section 7.2.8).
+        self.join_everywhere(target);
         self.announce(target, now);
         self.answer_waiting(target, now);
     }
@@ -209,7 +212,7 @@ impl Engine {
     }
 
     /// Forgets a binding: host route, memberships and answers end together.
-    pub(crate) fn forget(&mut self, target: Ipv6Addr, why: Lost, _now: Instant) {
+    pub(crate) fn forget(&mut self, target: Ipv6Addr, why: Lost) {
         let Some(mut binding) = self.bindings.remove(target) else { return };
         self.timers.set(&mut binding.due, Timer::Binding(target), None);
         if binding.joined {
@@ -242,19 +245,30 @@ impl Engine {
             Some(lladdr) => self.solicit_unicast(link, target, lladdr, now),
             None => self.solicit_multicast(link, target, Budget::Known, now),
         };
-        // A link that is down, or that we cannot ask from yet, is not a host that is silent; when
-        // the link is ready, everything on it is verified.
-        let ready = |link: &Link| link.usable() && link.link_local().is_some();
-        let down = !self.links.get(&link).is_some_and(ready);
+        let can_ask = self.links.get(&link).is_some_and(Link::can_ask);
+        let busy_wait = self.busy_wait();
         let Some(binding) = self.bindings.get_mut(target) else { return };
-        binding.verification = if asked {
+        if asked {
             binding.solicited = Some(now);
-            Some(Verification { sent: sent + 1, next: now + interval, fresh })
-        } else if down {
-            None
+            binding.verification =
+                Some(Verification { sent: sent + 1, next: now + interval, fresh });
+        } else if can_ask {
+            binding.verification = Some(Verification { sent, next: now + busy_wait, fresh });
         } else {
-            Some(Verification { sent, next: now + BUSY_WAIT, fresh })
-        };
+            // A link that is down, or that we cannot ask from yet, is not a host that is silent.
+            // When the link is ready, everything on it is verified; until then the target may be
+            // elsewhere.
+            binding.verification = None;
+            if self.resolutions.get(&target).is_some_and(|waiting| waiting.phase == Phase::Verify) {
+                self.widen_to_search(target, now);
+            }
+        }
+    }
+
+    /// Returns how long to wait for a turn when the budget of probes is used up: at random, so
+    /// that nobody is last each time.
+    fn busy_wait(&mut self) -> Duration {
+        BUSY_WAIT.mul_f64(0.25 + self.rng.f64())
     }
 
     /// The known place is silent. If somebody waits, everybody is asked (RFC 4861 section 7.3.3);
@@ -265,20 +279,23 @@ impl Engine {
         binding.verification = None;
         binding.reachable_until = None;
         binding.announcement = None;
-        let confirmed = binding.confirmed.is_some();
-        // Without a link-layer address, the probes went to everybody.
-        let spared = binding.lladdr.is_none().then_some(binding.link);
+        let (confirmed, claimed) = (binding.confirmed.is_some(), binding.claim.is_some());
+        let (link, lladdr) = (binding.link, binding.lladdr);
+        if lladdr.is_none() {
+            // The probes went to everybody there.
+            self.hold_down(target, link, now);
+        }
         if let Some(resolution) = self.resolutions.get(&target) {
             if resolution.phase != Phase::Verify {
                 return;
             }
-            if self.is_held_down(target, resolution.origin, now) {
-                self.end_resolution(target);
-            } else {
-                self.widen_to_search(target, spared, now);
+            if !self.is_held_down(target, resolution.origin, now) {
+                return self.widen_to_search(target, now);
             }
-        } else if binding.claim.is_none() && !confirmed {
-            self.forget(target, Lost::Silent, now);
+            self.end_resolution(target);
+        }
+        if !claimed && !confirmed {
+            self.forget(target, Lost::Silent);
         }
     }
 
@@ -298,8 +315,8 @@ impl Engine {
             return;
         }
         let (link, lladdr) = (binding.link, binding.lladdr);
-        if !self.links.get(&link).is_some_and(Link::usable) {
-            // Who is there cannot be told; when the link is back, all are verified.
+        if !self.links.get(&link).is_some_and(Link::can_ask) {
+            // Who is there cannot be told; when the link is ready, all are verified.
             let next = self.next_upkeep(now);
             if let Some(binding) = self.bindings.get_mut(target) {
                 binding.upkeep.next = next;
@@ -307,18 +324,25 @@ impl Engine {
             return;
         }
         if sent >= timing.probe_retries {
-            return self.forget(target, Lost::Silent, now);
+            return self.forget(target, Lost::Silent);
+        }
+        let everybody = sent.saturating_add(MULTICAST_UPKEEP) >= timing.probe_retries;
+        let asked = match lladdr {
+            // Refreshing by unicast leaves sleeping hosts asleep (RFC 9119 section 4).
+            Some(lladdr) if !everybody => self.solicit_unicast(link, target, lladdr, now),
+            _ => self.solicit_multicast(link, target, Budget::Known, now),
+        };
+        let busy_wait = self.busy_wait();
+        let Some(binding) = self.bindings.get_mut(target) else { return };
+        if !asked {
+            // Only a question that was asked can remain unanswered.
+            binding.upkeep.next = now + busy_wait;
+            return;
         }
         binding.solicited = Some(now);
         let last = sent + 1 == timing.probe_retries;
         let next = if last { now + RETRANS_TIMER } else { now + timing.probe_interval };
         binding.upkeep = Upkeep { sent: sent + 1, next: next.round_up(timing.alarm_interval) };
-        let everybody = sent.saturating_add(MULTICAST_UPKEEP) >= timing.probe_retries;
-        match lladdr {
-            // Refreshing by unicast leaves sleeping hosts asleep (RFC 9119 section 4).
-            Some(lladdr) if !everybody => self.solicit_unicast(link, target, lladdr, now),
-            _ => self.solicit_multicast(link, target, Budget::Known, now),
-        };
     }
 
     fn next_upkeep(&self, now: Instant) -> Instant {

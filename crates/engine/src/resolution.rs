@@ -28,11 +28,20 @@ pub(crate) struct Resolution {
     /// Where the first asker is.
     pub(crate) origin: LinkId,
     pub(crate) phase: Phase,
-    /// The target was unknown when this began: it counts towards the cap of its origin.
-    pub(crate) counted: bool,
+    /// Which cap of its origin it counts towards; none if the target was known when it began.
+    pub(crate) charged: Option<Charged>,
     askers: [Option<Asker>; Self::MAX_ASKERS],
     /// When the next round of solicitations, or giving up, is due.
     pub(crate) due: Option<Instant>,
+}
+
+/// On whose behalf an unknown target is looked for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Charged {
+    /// Neighbors that ask.
+    Askers,
+    /// This host's own kernel.
+    Kernel,
 }
 
 /// What a resolution waits for.
@@ -56,8 +65,6 @@ pub(crate) struct Search {
     pub(crate) widened: bool,
     /// This host's kernel asks on the link of origin itself, so an answer from there counts.
     pub(crate) kernel: bool,
-    /// A link where everybody was asked before the search began.
-    pub(crate) spared: Option<LinkId>,
 }
 
 impl Resolution {
@@ -65,8 +72,8 @@ impl Resolution {
     /// 7.1 for askers.
     const MAX_ASKERS: usize = 8;
 
-    pub(crate) fn new(origin: LinkId, phase: Phase, counted: bool) -> Self {
-        Self { origin, phase, counted, askers: [None; Self::MAX_ASKERS], due: None }
+    pub(crate) fn new(origin: LinkId, phase: Phase, charged: Option<Charged>) -> Self {
+        Self { origin, phase, charged, askers: [None; Self::MAX_ASKERS], due: None }
     }
 
     /// Remembers an asker once; tells whether there was room.

@@ -177,6 +177,11 @@ impl Routes {
         self.table.get(&target)?.installed
     }
 
+    /// Returns the link that our own route should lead to, if there should be one.
+    pub(crate) fn wanted(&self, target: Ipv6Addr) -> Option<LinkId> {
+        self.table.get(&target)?.wanted
+    }
+
     pub(crate) fn get_mut(&mut self, target: Ipv6Addr) -> Option<&mut HostRoute> {
         self.table.get_mut(&target)
     }

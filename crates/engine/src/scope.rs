@@ -16,14 +16,42 @@ const MAX_ANNOUNCED: usize = 64;
 /// claiming more than the subnet takes other networks down.
 const SHORTEST: u8 = 32;
 
+/// RFC 4862 section 5.5.3 e.
+const TWO_HOURS: Duration = Duration::from_secs(7200);
+
+/// When a prefix ends.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum End {
+    At(Instant),
+    Never,
+}
+
+impl End {
+    /// A lifetime of all ones is infinite (RFC 4861 section 4.6.2).
+    fn after(lifetime: Duration, now: Instant) -> Self {
+        if lifetime == Duration::from_secs(u32::MAX.into()) {
+            Self::Never
+        } else {
+            Self::At(now + lifetime)
+        }
+    }
+
+    fn instant(self) -> Option<Instant> {
+        match self {
+            Self::At(at) => Some(at),
+            Self::Never => None,
+        }
+    }
+}
+
 /// The prefixes of the subnet: configured ones, or those that addresses and routers show.
 #[derive(Debug, Default)]
 pub(crate) struct Scope {
     configured: Vec<Ipv6Net>,
     /// On-link prefixes of this host's own addresses.
     assigned: Vec<(Ipv6Net, LinkId)>,
-    /// Prefixes of Router Advertisements, and when they end; none for never.
-    announced: BTreeMap<(Ipv6Net, LinkId), Option<Instant>>,
+    /// Prefixes of Router Advertisements, and when they end.
+    announced: BTreeMap<(Ipv6Net, LinkId), End>,
 }
 
 impl Scope {
@@ -58,10 +86,12 @@ impl Scope {
         }
     }
 
-    /// Takes over what a router announces; tells whether the subnet shrank.
+    /// Takes over what a router announces; tells whether the subnet changed.
     ///
     /// A prefix counts whether it is on-link or for address formation only: neighbors of the
-    /// announcing router ask for its addresses either way (RFC 5942 section 3).
+    /// announcing router ask for its addresses either way (RFC 5942 section 3). One unsecured
+    /// message cannot end a prefix at once, only shorten it to two hours (RFC 4862 section 5.5.3
+    /// e), since hosts keep their addresses that long.
     pub(crate) fn announce(
         &mut self,
         link: LinkId,
@@ -72,18 +102,33 @@ impl Scope {
             return false;
         };
         let key = (prefix.trunc(), link);
-        if information.valid_lifetime.is_zero() {
-            return self.announced.remove(&key).is_some();
-        }
         if !is_subnet(key.0) || !(information.on_link || information.autonomous) {
             return false;
         }
-        if self.announced.len() < MAX_ANNOUNCED || self.announced.contains_key(&key) {
-            let forever = information.valid_lifetime == Duration::from_secs(u32::MAX.into());
-            let until = if forever { None } else { Some(now + information.valid_lifetime) };
-            self.announced.insert(key, until);
-        }
+        let offered = End::after(information.valid_lifetime, now);
+        let Some(known) = self.announced.get(&key).copied() else {
+            if information.valid_lifetime.is_zero() || !self.make_room(offered) {
+                return false;
+            }
+            self.announced.insert(key, offered);
+            return true;
+        };
+        let soonest = End::At(now + TWO_HOURS);
+        self.announced.insert(key, offered.max(known.min(soonest)));
         false
+    }
+
+    /// Sees to it that there is room for a prefix that ends at `offered`, at the cost of one that
+    /// ends sooner.
+    fn make_room(&mut self, offered: End) -> bool {
+        if self.announced.len() < MAX_ANNOUNCED {
+            return true;
+        }
+        let first = self.announced.iter().min_by_key(|(_, end)| **end);
+        match first.map(|(key, end)| (*key, *end)) {
+            Some((key, end)) if end < offered => self.announced.remove(&key).is_some(),
+            _ => false,
+        }
     }
 
     /// Forgets what was announced on a link.
@@ -94,12 +139,12 @@ impl Scope {
     /// Drops prefixes whose time is over; tells whether there were any.
     pub(crate) fn expire(&mut self, now: Instant) -> bool {
         let before = self.announced.len();
-        self.announced.retain(|_, until| until.is_none_or(|until| until > now));
+        self.announced.retain(|_, end| *end > End::At(now));
         self.announced.len() != before
     }
 
     pub(crate) fn next_expiry(&self) -> Option<Instant> {
-        self.announced.values().filter_map(|until| *until).min()
+        self.announced.values().filter_map(|end| end.instant()).min()
     }
 
     pub(crate) fn prefixes(&self, now: Instant) -> impl Iterator<Item = ScopePrefix> + '_ {
@@ -114,10 +159,10 @@ impl Scope {
             link: Some(*link),
             lifetime: None,
         });
-        let announced = self.announced.iter().map(move |((prefix, link), until)| ScopePrefix {
+        let announced = self.announced.iter().map(move |((prefix, link), end)| ScopePrefix {
             prefix: *prefix,
             link: Some(*link),
-            lifetime: until.map(|until| until.since(now)),
+            lifetime: end.instant().map(|end| end.since(now)),
         });
         configured
             .chain(assigned.filter(move |_| learned))

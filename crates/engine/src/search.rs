@@ -56,7 +56,7 @@ impl Engine {
         kernel: bool,
         now: Instant,
     ) -> bool {
-        let search = Search { sent: 0, widened: false, kernel, spared: None };
+        let search = Search { sent: 0, widened: false, kernel };
         if self.begin_resolution(target, origin, Phase::Search(search), now).is_none() {
             return false;
         }
@@ -65,16 +65,9 @@ impl Engine {
     }
 
     /// Goes over from verifying the known place to asking everybody (RFC 4861 section 7.3.3).
-    /// `spared` is a link where everybody was asked already.
-    pub(crate) fn widen_to_search(
-        &mut self,
-        target: Ipv6Addr,
-        spared: Option<LinkId>,
-        now: Instant,
-    ) {
+    pub(crate) fn widen_to_search(&mut self, target: Ipv6Addr, now: Instant) {
         if let Some(resolution) = self.resolutions.get_mut(&target) {
-            resolution.phase =
-                Phase::Search(Search { sent: 0, widened: false, kernel: false, spared });
+            resolution.phase = Phase::Search(Search { sent: 0, widened: false, kernel: false });
             self.search(target, now);
         }
     }
@@ -109,7 +102,7 @@ impl Engine {
         let mut last = None;
         while let Some(link) = self.link_after(last) {
             last = Some(link);
-            if Some(link) == excluded || Some(link) == search.spared {
+            if Some(link) == excluded || self.held_down.contains((target, link), now) {
                 continue;
             }
             asked |= self.solicit_multicast(link, target, budget, now);
@@ -144,19 +137,30 @@ impl Engine {
         self.counters.resolutions_failed += 1;
         let Some(resolution) = self.end_resolution(target) else { return };
         if self.bindings.get(target).is_some_and(|binding| binding.confirmed.is_none()) {
-            self.forget(target, Lost::Silent, now);
+            self.forget(target, Lost::Silent);
         }
-        let everywhere = matches!(resolution.phase, Phase::Search(Search { widened: true, .. }));
-        let (until, cap) = (now + self.config.timing.hold_down, self.config.limits.held_down);
-        // The first asker's own link was left out, so askers elsewhere may yet find it there.
-        for link in self.links.keys().filter(|link| everywhere || **link == resolution.origin) {
-            self.held_down.insert((target, *link), until, cap, now);
+        let widened = matches!(resolution.phase, Phase::Search(Search { widened: true, .. }));
+        let mut last = None;
+        while let Some(link) = self.link_after(last) {
+            last = Some(link);
+            // A link that was left out because it was held down comes to its turn in time.
+            let asked = !self.held_down.contains((target, link), now - RETRANS_TIMER);
+            if asked && (widened || link != resolution.origin) {
+                self.hold_down(target, link, now);
+            }
         }
     }
 
-    /// Whether a search for an asker on `link` would only repeat one that was in vain.
-    pub(crate) fn is_held_down(&self, target: Ipv6Addr, link: LinkId, now: Instant) -> bool {
-        self.held_down.contains((target, link), now)
+    /// Notes that everybody on a link was asked for a target in vain.
+    pub(crate) fn hold_down(&mut self, target: Ipv6Addr, link: LinkId, now: Instant) {
+        let until = now + self.config.timing.hold_down;
+        self.held_down.insert((target, link), until, self.config.limits.held_down, now);
+    }
+
+    /// Whether a search for an asker on `origin` would only repeat what was in vain.
+    pub(crate) fn is_held_down(&self, target: Ipv6Addr, origin: LinkId, now: Instant) -> bool {
+        let mut others = self.links.iter().filter(|(id, link)| **id != origin && link.usable());
+        others.all(|(id, _)| self.held_down.contains((target, *id), now))
     }
 
     /// The target has shown itself: it may be searched for again at once.

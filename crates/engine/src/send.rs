@@ -89,7 +89,9 @@ impl Engine {
             Budget::Known => &mut link.probes,
         };
         if !bucket.take(now) {
-            self.counters.count(Discard::SolicitRate);
+            if budget == Budget::Unknown {
+                self.counters.count(Discard::SolicitRate);
+            }
             return false;
         }
         let lladdr = link.info.lladdr;
@@ -114,6 +116,7 @@ impl Engine {
     pub(crate) fn relay_dad(&mut self, id: LinkId, target: Ipv6Addr, nonce: Option<Nonce>) {
         let Some(link) = self.links.get(&id).filter(|link| link.usable()) else { return };
         let group = solicited_node(target);
+        self.counters.dad_relayed += 1;
         let packet = Packet {
             ethernet_source: link.info.lladdr,
             ethernet_destination: multicast_lladdr(group),
@@ -121,7 +124,6 @@ impl Engine {
             destination: group,
             message: Message::Solicit(Solicit { target, source_lladdr: None, nonce }),
         };
-        self.counters.dad_relayed += 1;
         self.transmit(id, packet);
     }
 

@@ -18,6 +18,8 @@ pub enum Timer {
     Link(LinkId),
     /// A message that had to wait.
     Delayed,
+    /// Host routes of a predecessor that belong to no known prefix are removed.
+    Leftovers,
     /// A prefix that routers announced ends.
     Prefix,
 }

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use magpie_sys::netlink::{AddressFlags, RouteKind};
+use magpie_sys::netlink::{AddressFlags, Connection, LinkEvent, RouteKind};
 use magpie_sys::sysctl::{Sysctl, SysctlError};
 
 use crate::kernel::Snapshot;
@@ -22,7 +22,16 @@ pub(crate) struct Finding {
 #[derive(Debug, Default)]
 pub(crate) struct Fixes {
     /// Oldest first.
-    changed: Vec<(Setting, i64)>,
+    changed: Vec<Changed>,
+}
+
+/// How a setting was before.
+#[derive(Debug)]
+struct Changed {
+    setting: Setting,
+    /// The device that it is about, whatever its name; none if it is about all of them.
+    ifindex: Option<u32>,
+    before: i64,
 }
 
 /// A setting of the kernel's: `net.ipv6.conf.LINK.KEY`.
@@ -80,29 +89,52 @@ impl Fixes {
         }
         if setting.link == ALL {
             // Changing it for all changes it for each, and putting it back does, too.
-            let each = snapshot.links.iter().map(|link| link.name.as_str()).chain(["default"]);
-            for link in each {
-                let setting = Setting::new(link, setting.key);
-                if let Ok(value) = setting.read() {
-                    self.changed.push((setting, value));
-                }
+            for link in &snapshot.links {
+                self.remember(Setting::new(&link.name, setting.key), Some(link.ifindex));
             }
+            self.remember(Setting::new(DEFAULT, setting.key), None);
         }
         setting.write(finding.wanted)?;
-        self.changed.push((setting.clone(), before));
+        let link = snapshot.links.iter().find(|link| link.name == setting.link);
+        let ifindex = link.map(|link| link.ifindex);
+        self.changed.push(Changed { setting: setting.clone(), ifindex, before });
         Ok(())
     }
 
     /// Puts everything back, the latest change first.
     pub(crate) fn restore(&mut self) {
-        while let Some((setting, value)) = self.changed.pop() {
+        if self.changed.is_empty() {
+            return;
+        }
+        let links = Connection::open().and_then(|mut kernel| kernel.links());
+        let links = links.unwrap_or_else(|error| {
+            tracing::warn!(error = %crate::Chain(&error), "cannot put the links' settings back");
+            Vec::new()
+        });
+        while let Some(changed) = self.changed.pop() {
             // A link that has gone took its settings with it.
-            if setting.read().is_ok_and(|present| present != value)
-                && let Err(error) = setting.write(value)
+            let Some(setting) = changed.present(&links) else { continue };
+            if setting.read().is_ok_and(|present| present != changed.before)
+                && let Err(error) = setting.write(changed.before)
             {
                 tracing::warn!(error = %crate::Chain(&error), "cannot put a setting back");
             }
         }
+    }
+
+    fn remember(&mut self, setting: Setting, ifindex: Option<u32>) {
+        if let Ok(before) = setting.read() {
+            self.changed.push(Changed { setting, ifindex, before });
+        }
+    }
+}
+
+impl Changed {
+    /// The setting under the name that its device has now.
+    fn present(&self, links: &[LinkEvent]) -> Option<Setting> {
+        let Some(ifindex) = self.ifindex else { return Some(self.setting.clone()) };
+        let link = links.iter().find(|link| link.ifindex == ifindex)?;
+        Some(Setting::new(&link.name, self.setting.key))
     }
 }
 
@@ -185,6 +217,7 @@ fn learns_from_routers(device: &Device, snapshot: &Snapshot) -> bool {
 }
 
 const ALL: &str = "all";
+const DEFAULT: &str = "default";
 const FORWARDING: &str = "forwarding";
 /// One link's own switch, which counts when that for all is off; Linux 6.17.
 const FORCE_FORWARDING: &str = "force_forwarding";
@@ -250,6 +283,16 @@ mod tests {
         let keys: Vec<&str> =
             look(&default_route(8), &settings).iter().map(|finding| finding.setting.key).collect();
         assert_eq!(keys, [DISABLE_IPV6, ACCEPT_RA, FORWARDING]);
+    }
+
+    #[test]
+    fn a_setting_is_put_back_where_its_device_is_now() {
+        let changed =
+            |ifindex| Changed { setting: Setting::new("wan", ACCEPT_RA), ifindex, before: 1 };
+        let links = [device(8, "old"), device(9, "wan")];
+        assert_eq!(changed(Some(8)).present(&links), Some(Setting::new("old", ACCEPT_RA)));
+        assert_eq!(changed(Some(7)).present(&links), None);
+        assert_eq!(changed(None).present(&links), Some(Setting::new("wan", ACCEPT_RA)));
     }
 
     fn look(snapshot: &Snapshot, settings: &[(&str, &str, i64)]) -> Vec<Finding> {

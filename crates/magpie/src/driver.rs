@@ -8,6 +8,7 @@ use magpie_sys::batch::RecvBatch;
 use magpie_sys::poller::{Interest, Ready};
 use magpie_sys::signal::{Signal, SignalError, Signals};
 
+use crate::memory::Saving;
 use crate::service::{Service, ServiceError, Source, now};
 
 /// The daemon at work.
@@ -56,7 +57,7 @@ impl Driver {
         };
         crate::systemd::stopping();
         let now = now();
-        self.service.save(now);
+        self.service.save(Saving::AtOnce, now);
         self.service.shut_down(now);
         self.report(now);
         result
@@ -69,11 +70,11 @@ impl Driver {
         let now = now();
         let mut flow = ControlFlow::Continue(());
         // What was due before the frames came is done before they are looked at.
-        self.service.tick(now);
+        self.service.tick(now)?;
         for event in ready.iter() {
             match Source::of(event.token) {
                 Some(Source::Link(link)) => self.service.receive(link, &mut self.batch, now),
-                Some(Source::Kernel) => self.service.read_kernel(now)?,
+                Some(Source::Kernel) => self.service.read_kernel(now),
                 Some(Source::Signals) => flow = self.read_signals(now)?,
                 Some(Source::Control) => {
                     if let Some(server) = &mut self.server {
@@ -84,6 +85,7 @@ impl Driver {
                 None => {}
             }
         }
+        self.service.place_saved(now);
         self.report(now);
         Ok(flow)
     }
@@ -97,7 +99,7 @@ impl Driver {
                 }
                 Signal::Hangup => {
                     tracing::info!("asked to save the state and to read the network anew");
-                    self.service.save(now);
+                    self.service.save(Saving::AtOnce, now);
                     self.service.resync_soon(now);
                 }
                 Signal::User1 | Signal::User2 => {}

@@ -16,6 +16,8 @@ pub(crate) struct Executor {
     /// The requests in the batch, in its order.
     requests: Vec<Request>,
     memberships: Memberships,
+    /// Changes of memberships that came behind changes of routes.
+    later: Vec<(RequestId, KernelOp)>,
     outcomes: Vec<Outcome>,
 }
 
@@ -48,12 +50,13 @@ impl Executor {
             batch: Batch::new(),
             requests: Vec::new(),
             memberships: Memberships::new(),
+            later: Vec::new(),
             outcomes: Vec::new(),
         })
     }
 
-    /// Takes a request: changes of memberships are made at once, changes of routes wait for
-    /// [`Executor::commit`].
+    /// Takes a request: changes of routes wait for [`Executor::commit`], changes of memberships
+    /// are made at once, or wait for [`Executor::catch_up`] if changes of routes came before them.
     pub(crate) fn accept(&mut self, id: RequestId, op: KernelOp) {
         match op {
             KernelOp::SetRoute { target, link } => {
@@ -63,6 +66,9 @@ impl Executor {
             KernelOp::DelRoute { target, link } => {
                 let sequence = self.batch.delete_host_route(&host_route(target, link));
                 self.requests.push(Request { sequence, id, op, result: None });
+            }
+            KernelOp::JoinGroup { .. } | KernelOp::LeaveGroup { .. } if self.is_behind() => {
+                self.later.push((id, op));
             }
             KernelOp::JoinGroup { link, group } => {
                 let result = self.memberships.join(link.0, group);
@@ -78,6 +84,18 @@ impl Executor {
         if self.requests.len() >= MOST_AT_ONCE {
             self.commit();
         }
+    }
+
+    /// Makes the changes of memberships that had to wait; tells whether there were any. Frames
+    /// that wait for routes are sent before, since a membership takes long.
+    pub(crate) fn catch_up(&mut self) -> bool {
+        let mut later = std::mem::take(&mut self.later);
+        let any = !later.is_empty();
+        for (id, op) in later.drain(..) {
+            self.accept(id, op);
+        }
+        self.later = later;
+        any
     }
 
     /// Tells whether changes of routes wait for [`Executor::commit`].
@@ -117,13 +135,18 @@ impl Executor {
         self.memberships.groups(link.0).count()
     }
 
+    /// Whether something that came earlier has yet to be done.
+    fn is_behind(&self) -> bool {
+        !self.requests.is_empty() || !self.later.is_empty()
+    }
+
     fn transact(&mut self) -> Result<(), NetlinkError> {
         self.socket.send(&self.batch)?;
         let requests = &mut self.requests;
         let mut answered = 0;
         let deadline = Instant::now() + ANSWER_LIMIT;
-        loop {
-            self.socket.read_acks(|sequence, verdict| {
+        while answered < requests.len() {
+            let read = self.socket.read_some_acks(|sequence, verdict| {
                 // Answers come in the order of the requests, and an earlier call that gave up may
                 // have left some behind.
                 let mut open = requests.iter_mut().skip(answered);
@@ -132,10 +155,11 @@ impl Executor {
                     answered += 1;
                 }
             })?;
-            if answered == requests.len() || !self.socket.wait_readable(deadline)? {
-                return Ok(());
+            if read.is_none() && !self.socket.wait_readable(deadline)? {
+                break;
             }
         }
+        Ok(())
     }
 }
 

@@ -11,10 +11,9 @@ use tracing::field::display;
 
 use crate::links::Links;
 
-/// Puts what the engine tells into words.
-pub(crate) fn describe(event: &magpie_engine::Event, links: &Links) -> Event {
+/// Puts what the engine tells into words, with the names that `name` gives to links.
+pub(crate) fn describe(event: &magpie_engine::Event, name: impl Fn(LinkId) -> String) -> Event {
     use magpie_engine::Event as E;
-    let name = |link: LinkId| link_name(links, link);
     let told = |kind, target: Ipv6Addr, link, lladdr: Option<LinkAddr>, detail| Event {
         address: Some(IpAddr::V6(target)),
         link: Some(name(link)),
@@ -176,7 +175,7 @@ mod tests {
             link: LinkId(7),
             why: magpie_engine::Lost::Silent,
         };
-        let told = describe(&event, &links);
+        let told = describe(&event, |link| link_name(&links, link));
         assert_eq!(told.kind, EventKind::HostLost);
         assert_eq!(told.link.as_deref(), Some("#7"));
         assert_eq!(told.detail.as_deref(), Some("silent"));

@@ -1,7 +1,7 @@
 //! Tells the engine what the kernel knows: by dumps at first and after losses, by notifications
 //! otherwise, and only what concerns the relay.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -13,6 +13,7 @@ use magpie_sys::netlink::{
 };
 use magpie_sys::sysctl::Sysctl;
 
+use crate::foreign::{ForeignRoute, ForeignRoutes};
 use crate::links::Links;
 
 /// The protocol number that marks host routes as ours.
@@ -36,7 +37,10 @@ pub(crate) fn host_route(target: Ipv6Addr, link: LinkId) -> HostRoute {
 #[derive(Debug)]
 pub(crate) struct Kernel {
     monitor: Monitor,
+    /// The monitor has failed and tells nothing any longer.
+    is_deaf: bool,
     echoes: Echoes,
+    foreign: ForeignRoutes,
 }
 
 /// Everything that the kernel holds, at one time.
@@ -51,19 +55,47 @@ pub(crate) struct Snapshot {
 impl Kernel {
     /// Subscribes in the calling thread's network namespace.
     pub(crate) fn open() -> Result<Self, NetlinkError> {
-        let groups = [Group::Link, Group::Address, Group::Route, Group::Neighbor];
-        Ok(Self { monitor: Monitor::open(&groups)?, echoes: Echoes::default() })
+        Ok(Self {
+            monitor: Monitor::open(&Group::ALL)?,
+            is_deaf: false,
+            echoes: Echoes::default(),
+            foreign: ForeignRoutes::default(),
+        })
+    }
+
+    /// Subscribes anew and has the new descriptor waited for by `watch`; everything has to be read
+    /// anew thereafter.
+    pub(crate) fn reopen<E: From<NetlinkError>>(
+        &mut self,
+        watch: impl FnOnce(&Self) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.monitor = Monitor::open(&Group::ALL)?;
+        watch(self)?;
+        self.is_deaf = false;
+        Ok(())
+    }
+
+    /// Whether reading has failed, so that only [`Kernel::reopen`] helps.
+    pub(crate) fn is_deaf(&self) -> bool {
+        self.is_deaf
+    }
+
+    /// Whether notifications leave open what the kernel holds, so that only a dump can tell.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.foreign.is_doubtful()
     }
 
     /// Reads the notifications that are there, up to a bound.
     pub(crate) fn read(&mut self, each: impl FnMut(Event)) -> Result<usize, NetlinkError> {
-        self.monitor.read(each)
+        let read = self.monitor.read(each);
+        self.is_deaf |= read.is_err();
+        read
     }
 
     /// Drops the notifications that are there: a dump that follows contains what they tell.
     pub(crate) fn skip(&mut self) -> Result<(), NetlinkError> {
         self.echoes.clear();
-        while self.monitor.read(drop)? > 0 {}
+        while self.read(drop)? > 0 {}
         Ok(())
     }
 
@@ -84,11 +116,41 @@ impl Kernel {
                 {
                     None
                 }
+                KernelEvent::Route { own: false, .. } => {
+                    let route = self.foreign.announced(change.value());
+                    Some(foreign(change.value(), route, links))
+                }
+                KernelEvent::RouteGone { own: false, .. }
+                    if let Some(route) = self.foreign.gone(change.value()) =>
+                {
+                    Some(foreign(change.value(), route, links))
+                }
                 news => Some(news),
             },
             Event::Neighbor(change) => neighbor(change, links),
             Event::Link(_) | Event::Overrun => None,
         }
+    }
+
+    /// What of a dump, links apart, means something to the engine.
+    pub(crate) fn digest(&mut self, snapshot: &Snapshot, links: &Links) -> Vec<KernelEvent> {
+        self.foreign.clear();
+        let mut news = Vec::new();
+        for item in &snapshot.addresses {
+            news.extend(address(&Change::Present(item.clone()), links));
+        }
+        for item in &snapshot.routes {
+            news.extend(match route(&Change::Present(item.clone()), links) {
+                Some(KernelEvent::Route { own: false, .. }) => {
+                    Some(foreign(item, self.foreign.dumped(item), links))
+                }
+                other => other,
+            });
+        }
+        for item in &snapshot.proxies {
+            news.extend(neighbor(&Change::Present(item.clone()), links));
+        }
+        news
     }
 }
 
@@ -115,15 +177,33 @@ impl Snapshot {
         Ok(Self { links, addresses, routes, proxies })
     }
 
-    /// What of it, links apart, means something to the engine.
-    pub(crate) fn news(&self, links: &Links) -> impl Iterator<Item = KernelEvent> {
-        let addresses =
-            self.addresses.iter().filter_map(|item| address(&Change::Present(item.clone()), links));
-        let routes =
-            self.routes.iter().filter_map(|item| route(&Change::Present(item.clone()), links));
-        let proxies =
-            self.proxies.iter().filter_map(|item| neighbor(&Change::Present(item.clone()), links));
-        addresses.chain(routes).chain(proxies)
+    /// Complains of host routes that an earlier run with other links may have left behind.
+    pub(crate) fn complain_of_strays(&self, links: &Links) -> Option<String> {
+        let mut strays = self.routes.iter().filter_map(|event| {
+            let oif = event.oif.filter(|oif| is_host_route(event) && links.id(*oif).is_none())?;
+            is_ours(event).then_some((event.destination, oif))
+        });
+        let (example, first) = strays.next()?;
+        let mut count = 1;
+        let mut devices = BTreeSet::from([first]);
+        for (_, oif) in strays {
+            count += 1;
+            devices.insert(oif);
+        }
+        let name = |oif: u32| {
+            let link = self.links.iter().find(|link| link.ifindex == oif);
+            link.map_or_else(|| format!("if{oif}"), |link| link.name.clone())
+        };
+        let commands: Vec<String> = devices
+            .iter()
+            .map(|oif| format!("`ip -6 route flush proto {PROTOCOL} dev {}`", name(*oif)))
+            .collect();
+        Some(format!(
+            "host routes of a magpie lead over links that are not of this relay ({count}, such as \
+             {example} dev {}); unless another magpie serves them, remove them with {}",
+            name(first),
+            commands.join(" and ")
+        ))
     }
 }
 
@@ -149,19 +229,32 @@ fn address(change: &Change<AddressEvent>, links: &Links) -> Option<KernelEvent> 
 
 fn route(change: &Change<RouteEvent>, links: &Links) -> Option<KernelEvent> {
     let event = change.value();
-    let concerns_hosts = event.prefix_len == 128
-        && event.table == Route::MAIN_TABLE
-        && !matches!(event.kind, RouteKind::LOCAL | RouteKind::ANYCAST | RouteKind::MULTICAST);
-    if !concerns_hosts {
+    if !is_host_route(event) {
         return None;
     }
     let target = event.destination;
     let link = event.oif.and_then(|oif| links.id(oif));
-    let own = event.protocol == PROTOCOL && event.metric == METRIC;
+    let own = is_ours(event);
     match change {
         Change::Present(_) => Some(KernelEvent::Route { target, link, own }),
         Change::Absent(_) => Some(KernelEvent::RouteGone { target, link, own }),
     }
+}
+
+/// That `route` is the one of several to the target of `event` which counts.
+fn foreign(event: &RouteEvent, route: ForeignRoute, links: &Links) -> KernelEvent {
+    let link = route.oif.and_then(|oif| links.id(oif));
+    KernelEvent::Route { target: event.destination, link, own: false }
+}
+
+fn is_host_route(event: &RouteEvent) -> bool {
+    event.prefix_len == 128
+        && event.table == Route::MAIN_TABLE
+        && !matches!(event.kind, RouteKind::LOCAL | RouteKind::ANYCAST | RouteKind::MULTICAST)
+}
+
+fn is_ours(event: &RouteEvent) -> bool {
+    event.protocol == PROTOCOL && event.metric == METRIC
 }
 
 fn neighbor(change: &Change<NeighborEvent>, links: &Links) -> Option<KernelEvent> {
@@ -288,6 +381,27 @@ mod tests {
         }
         let elsewhere = NeighborEvent { state: NeighborState::FAILED, ..neighbor_on(9) };
         assert_eq!(neighbor(&Change::Present(elsewhere), &links), None);
+    }
+
+    #[test]
+    fn routes_of_ours_elsewhere_are_complained_of_with_the_remedy() {
+        let elsewhere =
+            |number, oif| RouteEvent { destination: host(number), ..route_by(Some(oif)) };
+        let foreign = RouteEvent { protocol: 4, ..elsewhere(4, 70) };
+        let mut snapshot = Snapshot {
+            links: vec![device(8, "wan"), device(70, "old"), device(71, "older")],
+            addresses: Vec::new(),
+            routes: vec![foreign, route_by(Some(8))],
+            proxies: Vec::new(),
+        };
+        assert_eq!(snapshot.complain_of_strays(&links()), None);
+        snapshot.routes.extend([elsewhere(1, 70), elsewhere(2, 70)]);
+        let complaint = snapshot.complain_of_strays(&links()).unwrap();
+        assert!(complaint.contains("(2, such as 2001:db8::1 dev old)"), "{complaint}");
+        assert!(complaint.ends_with("`ip -6 route flush proto 109 dev old`"), "{complaint}");
+        snapshot.routes.push(elsewhere(3, 71));
+        let complaint = snapshot.complain_of_strays(&links()).unwrap();
+        assert!(complaint.ends_with("`ip -6 route flush proto 109 dev older`"), "{complaint}");
     }
 
     #[test]

@@ -1,33 +1,53 @@
 //! Remembers hosts from one run to the next: when to save them, and where to put them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use ipnet::Ipv6Net;
 use magpie_engine::{BindingState, BindingView, Evidence, Input, Instant};
 
-use crate::Chain;
 use crate::links::{Links, Member};
+use crate::saver::Saver;
 use crate::state::{Saved, StateFile};
 
 /// What is remembered, if there is a file for it.
 #[derive(Debug)]
 pub(crate) struct Memory {
-    file: Option<StateFile>,
-    /// Hosts that were saved on links that have not come yet.
+    saver: Option<Saver>,
+    /// Hosts that were saved on links that have not come yet, or in prefixes that are not known to
+    /// be of the subnet yet.
     unplaced: Vec<Saved>,
+    /// The prefixes for which hosts were looked for among them.
+    prefixes: Vec<Ipv6Net>,
     /// When to save; none while there is nothing new.
     due: Option<Instant>,
     saved: Instant,
+    started: Instant,
+}
+
+/// Whether to wait until something is saved.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Saving {
+    InBackground,
+    AtOnce,
 }
 
 impl Memory {
     /// Starts with what was saved last time.
     pub(crate) fn new(file: Option<StateFile>, saved: Vec<Saved>, now: Instant) -> Self {
-        Self { file, unplaced: saved, due: None, saved: now }
+        Self {
+            saver: file.map(Saver::new),
+            unplaced: saved,
+            prefixes: Vec::new(),
+            due: None,
+            saved: now,
+            started: now,
+        }
     }
 
     /// Takes note that there is something new.
     pub(crate) fn touch(&mut self, now: Instant) {
-        if self.file.is_some() {
+        if self.saver.is_some() {
             self.due.get_or_insert((self.saved + SAVE_INTERVAL).max(now));
         }
     }
@@ -42,33 +62,59 @@ impl Memory {
         &mut self,
         bindings: impl Iterator<Item = BindingView>,
         links: &Links,
+        saving: Saving,
         now: Instant,
     ) {
-        let Some(file) = &mut self.file else { return };
-        let known = bindings.filter(is_worth_keeping).filter_map(|binding| {
+        let Some(saver) = &mut self.saver else { return };
+        if saving == Saving::InBackground && saver.is_busy() {
+            self.due = Some(now + BUSY_INTERVAL);
+            return;
+        }
+        let mut bound = BTreeSet::new();
+        let known = bindings.filter_map(|binding| {
+            bound.insert(binding.target);
             let link = links.by_index(binding.link.0)?.name.clone();
-            Some(Saved { target: binding.target, link, lladdr: binding.lladdr })
+            let BindingView { target, lladdr, .. } = binding;
+            is_worth_keeping(&binding).then_some(Saved { target, link, lladdr })
         });
-        let hosts: Vec<Saved> = known.chain(self.unplaced.iter().cloned()).collect();
-        match file.save(&hosts) {
-            Ok(()) => {
-                let path = file.path().display();
-                tracing::debug!(%path, hosts = hosts.len(), "state saved");
-            }
-            Err(error) => tracing::warn!(error = %Chain(&error), "the state is not saved"),
+        let mut hosts: Vec<Saved> = known.collect();
+        // The prefix of those that wait for long after their link has come was another network's.
+        let is_late = now.since(self.started) > PATIENCE;
+        self.unplaced.retain(|host| {
+            let is_there = || links.by_name(&host.link).and_then(Member::device).is_some();
+            !(bound.contains(&host.target) || is_late && is_there())
+        });
+        hosts.extend(self.unplaced.iter().cloned());
+        match saving {
+            Saving::InBackground => saver.start(hosts),
+            Saving::AtOnce => saver.save(&hosts),
         }
         self.due = None;
         self.saved = now;
     }
 
-    /// Takes out the hosts that were saved on links which are there now.
-    pub(crate) fn recall(&mut self, links: &Links) -> Vec<Input<'static>> {
+    /// Whether hosts wait that could be in one of these prefixes.
+    pub(crate) fn awaits(&self, prefixes: impl Iterator<Item = Ipv6Net>) -> bool {
+        !self.unplaced.is_empty() && !prefixes.eq(self.prefixes.iter().copied())
+    }
+
+    /// Takes out the hosts that were saved on links which are there now, in these prefixes.
+    pub(crate) fn recall(
+        &mut self,
+        links: &Links,
+        prefixes: impl Iterator<Item = Ipv6Net>,
+    ) -> Vec<Input<'static>> {
+        self.prefixes.clear();
+        self.prefixes.extend(prefixes);
         let mut recalled = Vec::new();
         self.unplaced.retain(|host| {
             let Some(device) = links.by_name(&host.link).and_then(Member::device) else {
                 return true;
             };
             let Saved { target, lladdr, .. } = *host;
+            if !self.prefixes.iter().any(|prefix| prefix.contains(&target)) {
+                return true;
+            }
             recalled.push(Input::Restore { target, link: device.id(), lladdr });
             false
         });
@@ -87,29 +133,67 @@ fn is_worth_keeping(binding: &BindingView) -> bool {
 
 /// What is new is saved after this at the latest; nothing is written while nothing is new.
 const SAVE_INTERVAL: Duration = Duration::from_secs(300);
+/// If saving is due while the last time is still not over, it is put off by this.
+const BUSY_INTERVAL: Duration = Duration::from_secs(10);
+/// Time within which the prefix of a saved host shows, if it is still one of the subnet.
+const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
 #[cfg(test)]
 mod tests {
+    use std::iter;
     use std::net::Ipv6Addr;
 
     use magpie_engine::{LinkId, RouteView};
 
     use super::*;
     use crate::links::samples::device;
+    use crate::state::samples::{Scratch, saved};
 
     #[test]
-    fn hosts_are_recalled_when_their_link_is_there() {
+    fn hosts_are_recalled_when_their_link_is_there_and_their_prefix_is_known() {
         let mut links = Links::new(&["wan".to_owned(), "lan".to_owned()]);
-        let saved = vec![saved(1, "wan"), saved(2, "lan")];
+        let saved = vec![saved(1, "wan", None), saved(2, "lan", None)];
         let mut memory = Memory::new(None, saved, Instant::ZERO);
-        assert_eq!(memory.recall(&links).len(), 0);
+        assert_eq!(memory.recall(&links, subnet()).len(), 0);
         links.observe(&device(8, "lan"));
-        let recalled = memory.recall(&links);
+        assert_eq!(memory.recall(&links, iter::empty()).len(), 0);
+        assert!(!memory.awaits(iter::empty()));
+        assert!(memory.awaits(subnet()));
+        let recalled = memory.recall(&links, subnet());
         assert!(
             matches!(recalled[..], [Input::Restore { target, link: LinkId(8), .. }] if target == host(2)),
             "{recalled:?}"
         );
-        assert_eq!(memory.recall(&links).len(), 0);
+        assert!(!memory.awaits(subnet()));
+        assert_eq!(memory.recall(&links, subnet()).len(), 0);
+        links.observe(&device(9, "wan"));
+        assert_eq!(memory.recall(&links, subnet()).len(), 1);
+        assert!(!memory.awaits(iter::empty()), "nobody is left");
+    }
+
+    #[test]
+    fn who_was_not_placed_is_saved_again() {
+        let folder = Scratch::new("memory");
+        let path = folder.path().join("routes.json");
+        let mut links = Links::new(&["wan".to_owned(), "lan".to_owned()]);
+        links.observe(&device(8, "lan"));
+        let waiting = vec![saved(1, "lan", None), saved(2, "lan", None), saved(3, "wan", None)];
+        let file = StateFile::new(&path).unwrap();
+        let mut memory = Memory::new(Some(file.clone()), waiting, Instant::ZERO);
+        assert_eq!(memory.recall(&links, iter::empty()).len(), 0);
+
+        // Found without having been recalled, it is saved once.
+        let mut save = |saving, now| {
+            let found = binding(BindingState::Reachable, Evidence::Solicitation);
+            memory.save(iter::once(found), &links, saving, now);
+            file.clone().load().unwrap().hosts
+        };
+        let all = [saved(1, "lan", None), saved(2, "lan", None), saved(3, "wan", None)];
+        assert_eq!(save(Saving::AtOnce, Instant::ZERO), all);
+        save(Saving::InBackground, Instant::ZERO);
+        assert_eq!(save(Saving::AtOnce, Instant::ZERO), all);
+        let rest = [saved(1, "lan", None), saved(3, "wan", None)];
+        assert_eq!(save(Saving::AtOnce, Instant::ZERO + 2 * PATIENCE), rest);
     }
 
     #[test]
@@ -138,8 +222,8 @@ mod tests {
         Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, number)
     }
 
-    fn saved(number: u16, link: &str) -> Saved {
-        Saved { target: host(number), link: link.to_owned(), lladdr: None }
+    fn subnet() -> impl Iterator<Item = Ipv6Net> {
+        iter::once("2001:db8::/64".parse().unwrap())
     }
 
     fn binding(state: BindingState, evidence: Evidence) -> BindingView {

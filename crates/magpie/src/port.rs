@@ -112,11 +112,6 @@ impl Ports {
         self.ports.get_mut(&link)
     }
 
-    /// The links that have one.
-    pub(crate) fn links(&self) -> impl Iterator<Item = LinkId> {
-        self.ports.keys().copied()
-    }
-
     /// Puts a frame into its link's outbox.
     pub(crate) fn put(&mut self, transmit: &Transmit) {
         match self.ports.get_mut(&transmit.link) {

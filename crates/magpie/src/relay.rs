@@ -50,8 +50,7 @@ impl Relay {
             self.ports.flush();
             if self.executor.has_requests() {
                 self.executor.commit();
-            }
-            if !self.executor.has_outcomes() {
+            } else if !self.executor.has_outcomes() && !self.executor.catch_up() {
                 return;
             }
             self.acknowledge(kernel, now);

@@ -10,6 +10,7 @@ use magpie_sys::netlink::{AddressEvent, Connection};
 use crate::Chain;
 use crate::journal::link_name;
 use crate::links::{Member, Obstacle, Presence};
+use crate::memory::Saving;
 use crate::service::{Service, now};
 
 impl Handler for Service {
@@ -38,7 +39,7 @@ impl Handler for Service {
             routes_installed,
             resolutions: self.relay.engine.resolutions() as u64,
             guard: Guard {
-                active: self.shield.gap().is_none(),
+                active: self.shield.is_up(),
                 reason: self.shield.gap().map(ToOwned::to_owned),
             },
             warnings: self.warnings(),
@@ -55,7 +56,7 @@ impl Handler for Service {
 
     fn reload(&mut self) -> Result<(), String> {
         let now = now();
-        self.save(now);
+        self.save(Saving::AtOnce, now);
         self.resync(now).map_err(|error| Chain(&error).to_string())
     }
 }

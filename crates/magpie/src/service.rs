@@ -7,6 +7,7 @@ use magpie_control::{Event, EventKind};
 use magpie_engine::{Config, Input, Instant, KernelEvent, LinkId};
 use magpie_sys::batch::RecvBatch;
 use magpie_sys::clock;
+use magpie_sys::guard::GuardedLink;
 use magpie_sys::netlink::{self, Change, LinkEvent, NetlinkError};
 use magpie_sys::packet::{LinkFault, PacketError};
 use magpie_sys::poller::{Interest, PollError, Poller};
@@ -15,7 +16,7 @@ use crate::check::{self, Finding, Fixes};
 use crate::journal::{Journal, describe, link_name};
 use crate::kernel::{Kernel, Snapshot};
 use crate::links::{Links, Member, Obstacle, Verdict};
-use crate::memory::Memory;
+use crate::memory::{Memory, Saving};
 use crate::port::Port;
 use crate::relay::Relay;
 use crate::shield::Shield;
@@ -84,6 +85,10 @@ pub(crate) struct Service {
     /// When what the kernel knows is to be read anew; none while notifications suffice.
     resync_at: Option<Instant>,
     resynced_at: Instant,
+    /// What the kernel knows has been read at least once.
+    is_synced: bool,
+    /// Attempts in succession to hear from the kernel again that failed.
+    refusals: u32,
     /// Notifications being worked on; empty between calls, kept for its memory.
     inbox: Vec<netlink::Event>,
 }
@@ -136,28 +141,40 @@ impl Service {
             memory: Memory::new(plan.state, plan.saved, now),
             resync_at: None,
             resynced_at: now,
+            is_synced: false,
+            refusals: 0,
             inbox: Vec::new(),
         })
     }
 
-    /// Reads links, addresses and routes anew and takes them as they are.
+    /// Reads links, addresses and routes anew and takes them as they are. If they cannot be read,
+    /// nothing is changed, and it will be tried again.
     pub(crate) fn resync(&mut self, now: Instant) -> Result<(), ServiceError> {
+        let snapshot = match self.look() {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                self.resync_at = Some(now + RESYNC_INTERVAL);
+                return Err(error);
+            }
+        };
         self.resync_at = None;
         self.resynced_at = now;
-        self.kernel.skip()?;
-        self.relay.feed_kernel(KernelEvent::Overrun, now);
-        let snapshot = Snapshot::take()?;
         self.take_links(&snapshot, now);
-        for event in snapshot.news(&self.links) {
+        // Where IPv6 is switched off, nothing can be joined.
+        self.check(&snapshot);
+        self.relay.feed_kernel(KernelEvent::Overrun, now);
+        self.serve_links(now);
+        for event in self.kernel.digest(&snapshot, &self.links) {
             self.relay.feed_kernel(event, now);
         }
         self.relay.feed_kernel(KernelEvent::Synced, now);
-        for input in self.memory.recall(&self.links) {
-            self.relay.feed(input, now);
-        }
-        self.relay.settle(&mut self.kernel, now);
+        self.recall(now);
         self.update_guard();
-        self.check(&snapshot);
+        if !std::mem::replace(&mut self.is_synced, true)
+            && let Some(complaint) = snapshot.complain_of_strays(&self.links)
+        {
+            tracing::warn!("{complaint}");
+        }
         Ok(())
     }
 
@@ -193,15 +210,12 @@ impl Service {
     }
 
     /// Reads the kernel's news and acts on them.
-    pub(crate) fn read_kernel(&mut self, now: Instant) -> Result<(), ServiceError> {
+    pub(crate) fn read_kernel(&mut self, now: Instant) {
         let mut inbox = std::mem::take(&mut self.inbox);
         let read = self.kernel.read(|event| inbox.push(event));
         for event in inbox.drain(..) {
             match event {
-                netlink::Event::Overrun => {
-                    // Whoever floods the kernel's tables shall not keep this busy with reading them.
-                    self.resync_at.get_or_insert((self.resynced_at + RESYNC_INTERVAL).max(now));
-                }
+                netlink::Event::Overrun => self.resync_later(now),
                 netlink::Event::Link(change) => {
                     if self.observe_link(&change, now) {
                         self.resync_at = Some(now);
@@ -215,13 +229,19 @@ impl Service {
             }
         }
         self.inbox = inbox;
-        read?;
+        if let Err(error) = read {
+            tracing::warn!(error = %Chain(&error), "the kernel's news are lost; asking it anew");
+            // It would report this for ever.
+            let _ = self.poller.remove(&self.kernel, Source::Kernel.token());
+        }
+        if self.kernel.is_deaf() || self.kernel.is_in_doubt() {
+            self.resync_later(now);
+        }
         self.relay.settle(&mut self.kernel, now);
-        Ok(())
     }
 
-    /// Does what is due.
-    pub(crate) fn tick(&mut self, now: Instant) {
+    /// Does what is due. Fails when the kernel cannot be heard any longer.
+    pub(crate) fn tick(&mut self, now: Instant) -> Result<(), ServiceError> {
         if self.relay.engine.poll_timeout().is_some_and(|wakeup| wakeup.at <= now) {
             self.relay.feed(Input::Timeout, now);
             self.relay.settle(&mut self.kernel, now);
@@ -229,11 +249,22 @@ impl Service {
         if self.resync_at.is_some_and(|at| at <= now)
             && let Err(error) = self.resync(now)
         {
+            if self.refusals >= MOST_REFUSALS {
+                return Err(error);
+            }
             tracing::warn!(error = %Chain(&error), "trying again");
-            self.resync_at = Some(now + RESYNC_INTERVAL);
         }
         if self.memory.due().is_some_and(|at| at <= now) {
-            self.save(now);
+            self.save(Saving::InBackground, now);
+        }
+        Ok(())
+    }
+
+    /// Looks whether hosts that were saved can be placed by what came.
+    pub(crate) fn place_saved(&mut self, now: Instant) {
+        let prefixes = self.relay.engine.prefixes(now).map(|scope| scope.prefix);
+        if self.memory.awaits(prefixes) {
+            self.recall(now);
         }
     }
 
@@ -246,21 +277,13 @@ impl Service {
 
     /// Tells the log what happened; returns what those who watch are to be told.
     pub(crate) fn report(&mut self, now: Instant) -> std::vec::Drain<'_, Event> {
-        let mut events = std::mem::take(&mut self.relay.events);
-        for event in events.drain(..) {
-            let event = describe(&event, &self.links);
-            if is_about_hosts(event.kind) {
-                self.memory.touch(now);
-            }
-            self.tell(event, now);
-        }
-        self.relay.events = events;
+        self.tell_events(None, now);
         self.told.drain(..)
     }
 
     /// Saves what is known of hosts, if there is a file for it.
-    pub(crate) fn save(&mut self, now: Instant) {
-        self.memory.save(self.relay.engine.bindings(now), &self.links, now);
+    pub(crate) fn save(&mut self, saving: Saving, now: Instant) {
+        self.memory.save(self.relay.engine.bindings(now), &self.links, saving, now);
     }
 
     /// Reads links, addresses and routes anew at the next opportunity.
@@ -277,6 +300,40 @@ impl Service {
         }
     }
 
+    /// Asks the kernel for everything.
+    fn look(&mut self) -> Result<Snapshot, ServiceError> {
+        if self.kernel.is_deaf() {
+            let poller = &self.poller;
+            let reopened = self.kernel.reopen(|kernel| {
+                Ok::<_, ServiceError>(poller.add(kernel, Source::Kernel.token(), Interest::Read)?)
+            });
+            match reopened {
+                Ok(()) => self.refusals = 0,
+                Err(error) => {
+                    self.refusals += 1;
+                    return Err(error);
+                }
+            }
+        }
+        self.kernel.skip()?;
+        Ok(Snapshot::take()?)
+    }
+
+    /// Reads everything anew before long: whoever floods the kernel's tables shall not keep this
+    /// busy with reading them.
+    fn resync_later(&mut self, now: Instant) {
+        self.resync_at.get_or_insert((self.resynced_at + RESYNC_INTERVAL).max(now));
+    }
+
+    /// Tells the engine of the saved hosts that can be placed now.
+    fn recall(&mut self, now: Instant) {
+        let prefixes = self.relay.engine.prefixes(now).map(|scope| scope.prefix);
+        for input in self.memory.recall(&self.links, prefixes) {
+            self.relay.feed(input, now);
+        }
+        self.relay.settle(&mut self.kernel, now);
+    }
+
     /// Takes note of news of a link; returns whether what is known has to be read anew.
     fn observe_link(&mut self, change: &Change<LinkEvent>, now: Instant) -> bool {
         let event = match change {
@@ -290,6 +347,11 @@ impl Service {
                 return false;
             }
         };
+        let was_down = self
+            .links
+            .by_index(event.ifindex)
+            .and_then(Member::device)
+            .is_some_and(|device| !device.up);
         match self.links.observe(event) {
             Verdict::Unrelated => false,
             Verdict::Impostor => {
@@ -303,8 +365,11 @@ impl Service {
             Verdict::Arrived => true,
             Verdict::Changed => {
                 self.feed_link(event.ifindex, now);
+                self.update_guard();
                 self.tell_link(event.ifindex, now);
-                false
+                // When it went down the kernel removed its routes, and may not have said so
+                // (`net.ipv6.route.skip_notify_on_dev_down`).
+                was_down && event.up
             }
             Verdict::Left(name) => {
                 self.lose(LinkId(event.ifindex), name, now);
@@ -317,7 +382,7 @@ impl Service {
         }
     }
 
-    /// Brings links and sockets into line with a dump.
+    /// Brings what is known of links into line with a dump.
     fn take_links(&mut self, snapshot: &Snapshot, now: Instant) {
         let known: Vec<(u32, String)> =
             self.links.devices().map(|device| (device.ifindex, device.name.clone())).collect();
@@ -337,6 +402,10 @@ impl Service {
                 Verdict::Unrelated | Verdict::Impostor | Verdict::Arrived => {}
             }
         }
+    }
+
+    /// Opens the sockets of links that have none yet, and tells the engine of all links.
+    fn serve_links(&mut self, now: Instant) {
         let present: Vec<u32> = self.links.devices().map(|device| device.ifindex).collect();
         for ifindex in present {
             if self.relay.ports.get(LinkId(ifindex)).is_none() && self.attach(ifindex, now) {
@@ -404,6 +473,7 @@ impl Service {
     fn lose(&mut self, link: LinkId, name: String, now: Instant) {
         self.relay.drop_link(link, now);
         self.relay.settle(&mut self.kernel, now);
+        self.tell_events(Some((link, &name)), now);
         self.update_guard();
         let why = self.links.by_name(&name).and_then(Member::obstacle);
         let event = Event {
@@ -428,7 +498,14 @@ impl Service {
 
     /// Makes the guard cover the links that are there.
     fn update_guard(&mut self) {
-        self.shield.cover(self.relay.ports.links().map(|link| link.0).collect());
+        let served =
+            self.links.devices().filter(|device| self.relay.ports.get(device.id()).is_some());
+        let guarded = served.map(|device| GuardedLink {
+            ifindex: device.ifindex,
+            name: device.name.clone(),
+            lladdr: device.lladdr,
+        });
+        self.shield.cover(guarded.collect());
     }
 
     /// Looks for settings that are in the way; changes them if asked to, reports them otherwise.
@@ -454,6 +531,23 @@ impl Service {
         self.findings = findings;
     }
 
+    /// Puts into words what the engine reported, while the names of the links are known; that of
+    /// the link `gone` is not among `links` any longer.
+    fn tell_events(&mut self, gone: Option<(LinkId, &str)>, now: Instant) {
+        let mut events = std::mem::take(&mut self.relay.events);
+        for event in events.drain(..) {
+            let event = describe(&event, |link| match gone {
+                Some((id, name)) if id == link => name.to_owned(),
+                _ => link_name(&self.links, link),
+            });
+            if is_about_hosts(event.kind) {
+                self.memory.touch(now);
+            }
+            self.tell(event, now);
+        }
+        self.relay.events = events;
+    }
+
     fn tell(&mut self, event: Event, now: Instant) {
         self.journal.write(&event, now);
         if self.is_watched {
@@ -468,6 +562,8 @@ fn is_about_hosts(kind: EventKind) -> bool {
 
 /// After lost notifications everything is read anew, but not more often than this.
 const RESYNC_INTERVAL: Duration = Duration::from_secs(1);
+/// Attempts to hear from the kernel again, one for each interval, after which there is no hope.
+const MOST_REFUSALS: u32 = 30;
 
 const SIGNALS: u64 = 0;
 const KERNEL: u64 = 1;

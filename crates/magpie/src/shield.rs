@@ -1,7 +1,7 @@
 //! Keeps the kernel from handling messages that are answered here, as far as it lets itself be
 //! kept.
 
-use magpie_sys::guard::Guard;
+use magpie_sys::guard::{Guard, GuardedLink};
 
 use crate::Chain;
 
@@ -10,15 +10,15 @@ use crate::Chain;
 pub(crate) struct Shield {
     guard: Option<Guard>,
     /// The links that it covers.
-    links: Vec<u32>,
+    links: Vec<GuardedLink>,
     gap: Option<String>,
 }
 
 impl Shield {
-    /// Covers exactly these links, given by index.
-    pub(crate) fn cover(&mut self, links: Vec<u32>) {
+    /// Covers exactly these links.
+    pub(crate) fn cover(&mut self, links: Vec<GuardedLink>) {
         let result = match &mut self.guard {
-            Some(_) if links == self.links => return,
+            Some(_) if links == self.links && self.gap.is_none() => return,
             Some(guard) => guard.update(&links),
             None => Guard::install(&links).map(|guard| self.guard = Some(guard)),
         };
@@ -40,7 +40,12 @@ impl Shield {
         }
     }
 
-    /// Why the links are not covered; none if they are.
+    /// Whether the links are covered.
+    pub(crate) fn is_up(&self) -> bool {
+        self.guard.is_some() && self.gap.is_none()
+    }
+
+    /// Why the links are not covered; none if they are, or if nothing was to be covered yet.
     pub(crate) fn gap(&self) -> Option<&str> {
         self.gap.as_deref()
     }

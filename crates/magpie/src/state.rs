@@ -4,9 +4,10 @@
 //! whose `savedRoutes` lists an address as `value0` and a link's name as `value1`. What the
 //! original does not know, it skips.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::net::Ipv6Addr;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use magpie_wire::LinkAddr;
@@ -31,10 +32,11 @@ pub(crate) struct Content {
 }
 
 /// The state file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct StateFile {
     path: PathBuf,
-    /// What stands there now is damaged: it is not to be lost when state is saved.
+    /// What stands there now could not be read or understood: it is not to be lost when state is
+    /// saved.
     is_damaged: bool,
 }
 
@@ -101,12 +103,20 @@ pub(crate) enum StateError {
 }
 
 impl StateFile {
-    /// Names the file; it need not exist, but there must be a place for it.
+    /// Names the file. It need not exist, and neither need the folder that is to hold it, which is
+    /// made then; but there must be a place for that.
     pub(crate) fn new(path: &Path) -> Result<Self, StateError> {
         let file = Self { path: path.to_owned(), is_damaged: false };
         let folder = file.folder();
         if !folder.is_dir() {
-            return Err(StateError::Folder { path: path.to_owned(), folder: folder.to_owned() });
+            match DirBuilder::new().mode(0o755).create(folder) {
+                Ok(()) => tracing::info!(folder = %folder.display(), "made to keep the state in"),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    let (path, folder) = (path.to_owned(), folder.to_owned());
+                    return Err(StateError::Folder { path, folder });
+                }
+                Err(error) => return Err(failed("make the folder", folder)(error)),
+            }
         }
         let fail = |source| StateError::Place { path: path.to_owned(), source };
         if path.is_dir() {
@@ -122,7 +132,10 @@ impl StateFile {
         let text = match fs::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Content::default()),
-            Err(source) => return Err(StateError::Read { path, source }),
+            Err(source) => {
+                self.is_damaged = true;
+                return Err(StateError::Read { path, source });
+            }
         };
         parse(&text).map_err(|source| {
             let (line, column) = (source.line(), source.column());
@@ -135,16 +148,24 @@ impl StateFile {
     }
 
     /// Writes the file: whatever happens, afterwards there is either the old one or the new one,
-    /// complete. A damaged one is kept beside it.
+    /// complete. One that could not be read is kept beside it.
     pub(crate) fn save(&mut self, hosts: &[Saved]) -> Result<(), StateError> {
         let text = emit(hosts);
         if self.is_damaged {
             let aside = with_suffix(&self.path, ".bad");
-            fs::rename(&self.path, &aside).map_err(failed("set aside", &self.path))?;
+            unless_missing(fs::rename(&self.path, &aside))
+                .map_err(failed("set aside", &self.path))?;
             self.is_damaged = false;
         }
         let new = with_suffix(&self.path, ".new");
-        let mut file = File::create(&new).map_err(failed("create", &new))?;
+        // An earlier attempt may have left it behind; and wherever somebody may have made it lead
+        // to, nothing is written there.
+        unless_missing(fs::remove_file(&new)).map_err(failed("remove", &new))?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&new)
+            .map_err(failed("create", &new))?;
         file.write_all(text.as_bytes()).map_err(failed("write", &new))?;
         file.sync_all().map_err(failed("write", &new))?;
         fs::rename(&new, &self.path).map_err(failed("replace", &self.path))?;
@@ -224,13 +245,58 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
+fn unless_missing(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
 fn failed(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StateError {
     let path = path.to_owned();
     move |source| StateError::Write { attempt, path, source }
 }
 
 #[cfg(test)]
+pub(crate) mod samples {
+    use super::*;
+
+    /// A host.
+    pub(crate) fn saved(number: u16, link: &str, lladdr: Option<[u8; 6]>) -> Saved {
+        Saved {
+            target: Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, number),
+            link: link.to_owned(),
+            lladdr: lladdr.map(LinkAddr),
+        }
+    }
+
+    /// A folder that is removed with everything in it.
+    pub(crate) struct Scratch(PathBuf);
+
+    impl Scratch {
+        pub(crate) fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("magpie-{name}-{}", std::process::id()));
+            fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+
+        pub(crate) fn path(&self) -> &Path {
+            &self.0
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::samples::{Scratch, saved};
     use super::*;
 
     const ORIGINAL: &str = r#"{
@@ -285,7 +351,7 @@ mod tests {
     #[test]
     fn saving_replaces_the_file_and_keeps_a_damaged_one() {
         let folder = Scratch::new("state-replace");
-        let path = folder.0.join("routes.json");
+        let path = folder.path().join("routes.json");
         let mut file = StateFile::new(&path).unwrap();
         assert_eq!(file.load().unwrap(), Content::default());
         let hosts = [saved(1, "lan", None)];
@@ -298,14 +364,14 @@ mod tests {
         assert!(error.to_string().contains("routes.json:2:18"), "{error}");
         file.save(&hosts).unwrap();
         assert_eq!(file.load().unwrap().hosts, hosts);
-        assert_eq!(fs::read_to_string(folder.0.join("routes.json.bad")).unwrap(), damaged);
-        assert!(!folder.0.join("routes.json.new").exists());
+        assert_eq!(fs::read_to_string(folder.path().join("routes.json.bad")).unwrap(), damaged);
+        assert!(!folder.path().join("routes.json.new").exists());
     }
 
     #[test]
     fn somebody_elses_file_is_recognized() {
         let folder = Scratch::new("state-foreign");
-        let path = folder.0.join("diary");
+        let path = folder.path().join("diary");
         fs::write(&path, "Dear diary").unwrap();
         let error = StateFile::new(&path).unwrap().load().unwrap_err();
         assert!(matches!(error, StateError::Foreign { .. }), "{error:?}");
@@ -314,39 +380,49 @@ mod tests {
     #[test]
     fn a_folder_is_no_file() {
         let folder = Scratch::new("state-folder");
-        let error = StateFile::new(&folder.0).unwrap_err();
+        let error = StateFile::new(folder.path()).unwrap_err();
         assert!(matches!(error, StateError::Place { .. }), "{error:?}");
     }
 
     #[test]
     fn a_missing_folder_is_named_at_once() {
-        let error = StateFile::new(Path::new("/nonexistent-folder/x.json")).unwrap_err();
-        assert!(error.to_string().contains("mkdir -p /nonexistent-folder"), "{error}");
+        let error = StateFile::new(Path::new("/nonexistent-folder/of/x.json")).unwrap_err();
+        assert!(error.to_string().contains("mkdir -p /nonexistent-folder/of"), "{error}");
         StateFile::new(Path::new("x.json")).unwrap();
     }
 
-    fn saved(number: u16, link: &str, lladdr: Option<[u8; 6]>) -> Saved {
-        Saved {
-            target: Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, number),
-            link: link.to_owned(),
-            lladdr: lladdr.map(LinkAddr),
-        }
+    #[test]
+    fn the_last_folder_is_made() {
+        let folder = Scratch::new("state-make");
+        let path = folder.path().join("new/routes.json");
+        StateFile::new(&path).unwrap().save(&[]).unwrap();
+        assert!(path.is_file());
     }
 
-    /// A folder that is removed with everything in it.
-    struct Scratch(PathBuf);
-
-    impl Scratch {
-        fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("magpie-{name}-{}", std::process::id()));
-            fs::create_dir_all(&path).unwrap();
-            Self(path)
-        }
+    #[test]
+    fn what_cannot_be_read_is_kept() {
+        let folder = Scratch::new("state-unreadable");
+        let path = folder.path().join("routes.json");
+        // Nobody can read this one, whatever the privileges.
+        symlink(&path, &path).unwrap();
+        let mut file = StateFile::new(&path).unwrap();
+        let error = file.load().unwrap_err();
+        assert!(matches!(error, StateError::Read { .. }), "{error:?}");
+        file.save(&[]).unwrap();
+        assert_eq!(file.load().unwrap(), Content::default());
+        assert!(folder.path().join("routes.json.bad").is_symlink());
     }
 
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
+    #[test]
+    fn a_leftover_is_removed_and_not_followed() {
+        let folder = Scratch::new("state-leftover");
+        let path = folder.path().join("routes.json");
+        let victim = folder.path().join("victim");
+        fs::write(&victim, "precious").unwrap();
+        symlink(&victim, folder.path().join("routes.json.new")).unwrap();
+        let mut file = StateFile::new(&path).unwrap();
+        file.save(&[saved(1, "lan", None)]).unwrap();
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+        assert!(path.is_file() && !path.is_symlink());
     }
 }

@@ -7,11 +7,13 @@ mod common;
 use std::error::Error;
 use std::fs;
 use std::io::Read as _;
+use std::net::Ipv6Addr;
 use std::process::{ExitCode, Output, Stdio};
 
 use common::{Folder, LIMIT, Magpie, Options, Outcome, Site};
 use magpie_control::{EventKind, LinkState};
-use magpie_testnet::{Node, Ping, connect, ping_once};
+use magpie_sys::netlink::{HostRoute, LinkChange, Route};
+use magpie_testnet::{Bridge, Host, Node, Ping, connect, ping_once};
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -25,6 +27,11 @@ fn main() -> ExitCode {
         ("a_hangup_saves_and_does_not_end", a_hangup_saves_and_does_not_end),
         ("a_broken_state_file_is_no_obstacle", a_broken_state_file_is_no_obstacle),
         ("a_state_file_without_a_folder_is", a_state_file_without_a_folder_is_an_error),
+        ("the_last_folder_is_made_for_the_state_file", the_last_folder_is_made),
+        ("what_was_saved_waits_for_its_prefix", what_was_saved_waits_for_its_prefix),
+        ("routes_left_behind_elsewhere_are_reported", routes_left_behind_are_reported),
+        ("a_host_is_lost_on_a_link_with_a_name", a_host_is_lost_on_a_link_with_a_name),
+        ("settings_are_put_back_where_the_link_is_now", settings_follow_their_link),
         ("settings_are_fixed_on_demand_and_put_back", settings_are_fixed_and_put_back),
         ("settings_in_the_way_are_reported", settings_in_the_way_are_reported),
         ("one_control_socket_serves_one_daemon", one_control_socket_serves_one_daemon),
@@ -163,12 +170,107 @@ fn a_broken_state_file_is_no_obstacle() -> Outcome {
 fn a_state_file_without_a_folder_is_an_error() -> Outcome {
     let site = Site::new()?;
     let folder = Folder::new()?;
-    let path = folder.path("none/routes.json").to_string_lossy().into_owned();
+    let path = folder.path("none/deeper/routes.json").to_string_lossy().into_owned();
     let control = folder.path("control").to_string_lossy().into_owned();
     let output = run(&site.gateway, &["-i", "wan,lan", "--control", &control, "-f", &path])?;
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{complaint}");
     assert!(complaint.contains("mkdir -p"), "{complaint}");
+    Ok(())
+}
+
+fn the_last_folder_is_made() -> Outcome {
+    let site = Site::new()?;
+    let folder = Folder::new()?;
+    let path = folder.path("magpie/routes.json");
+    let options = Options::default().with(["-f", &path.to_string_lossy()]);
+    let magpie = Magpie::start_with(&site.gateway, &options)?;
+    assert!(magpie.log().contains("made to keep the state in"), "{}", magpie.log());
+    magpie.stop()?;
+    assert!(fs::read_to_string(&path)?.contains("savedRoutes"));
+    Ok(())
+}
+
+fn what_was_saved_waits_for_its_prefix() -> Outcome {
+    let site = Site::new()?;
+    let folder = Folder::new()?;
+    let path = folder.path("routes.json");
+    let options = Options::default().with(["-f", &path.to_string_lossy()]);
+    // Of a prefix that the gateway learns of only later, and that nobody mentions yet.
+    let prefix = Ipv6Addr::new(0x2001, 0xdb8, 8, 0, 0, 0, 0, 0);
+    let [silent, lower_address, own] =
+        [0x99, 0x21, 2].map(|number| Ipv6Addr::from_bits(prefix.to_bits() | number));
+    let elsewhere = Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, 0x21);
+    let entry = |address| format!("{{\"value0\": \"{address}\", \"value1\": \"lan\"}}");
+    let entries = [silent, lower_address, elsewhere].map(entry).join(", ");
+    fs::write(&path, format!("{{\"savedRoutes\": [{entries}]}}"))?;
+
+    let magpie = Magpie::start_with(&site.gateway, &options)?;
+    assert!(magpie.hosts()?.iter().all(|host| host.evidence != "saved"));
+    magpie.stop()?;
+    let text = fs::read_to_string(&path)?;
+    assert!(text.contains(&silent.to_string()) && text.contains(&elsewhere.to_string()), "{text}");
+
+    let magpie = Magpie::start_with(&site.gateway, &options)?;
+    let (lower, _) = site.host("lower", "down", 0x21)?;
+    lower.add_address_nodad(Host::LINK, lower_address, 64)?;
+    site.gateway.add_address_nodad("wan", own, 64)?;
+    let host = magpie.await_host(lower_address, "lan")?;
+    assert_eq!(host.evidence, "saved");
+    magpie.stop()?;
+    let text = fs::read_to_string(&path)?;
+    assert!(text.contains(&elsewhere.to_string()), "{text}");
+    Ok(())
+}
+
+fn routes_left_behind_are_reported() -> Outcome {
+    let site = Site::new()?;
+    site.gateway.add_bridge(&Bridge::new("former"))?;
+    let stray = HostRoute {
+        destination: common::host_address(0x66),
+        oif: site.gateway.ifindex("former")?,
+        metric: 1090,
+        table: Route::MAIN_TABLE,
+        protocol: 109,
+    };
+    site.gateway.add_route(&stray.into())?;
+    let magpie = Magpie::start(&site.gateway)?;
+    let log = magpie.log();
+    assert!(log.contains("`ip -6 route flush proto 109 dev former`"), "{log}");
+    magpie.stop()?;
+    assert!(site.gateway.routes()?.iter().any(|route| route.oif == Some(stray.oif)));
+    Ok(())
+}
+
+fn a_host_is_lost_on_a_link_with_a_name() -> Outcome {
+    let site = Site::new()?;
+    let magpie = Magpie::start(&site.gateway)?;
+    let (_lower, address) = site.host("lower", "down", 0x21)?;
+    ping_once(&site.router, &Ping::new(address), LIMIT)?;
+    magpie.await_host(address, "lan")?;
+    let mut watch = magpie.watch()?;
+    site.gateway.delete_link("lan")?;
+    let link = Magpie::await_event(&mut watch, "the host to be lost", |event| {
+        let is_it = event.kind == EventKind::HostLost && event.address == Some(address.into());
+        is_it.then(|| event.link.clone())
+    })?;
+    assert_eq!(link.as_deref(), Some("lan"));
+    magpie.stop()?;
+    Ok(())
+}
+
+fn settings_follow_their_link() -> Outcome {
+    let site = Site::new()?;
+    site.gateway.set_conf("lan", "disable_ipv6", 1)?;
+    let magpie = Magpie::start_with(&site.gateway, &Options::default().with(["--fix"]))?;
+    assert_eq!(site.gateway.conf("lan", "disable_ipv6")?, "0");
+    let mut watch = magpie.watch()?;
+    site.gateway.set_link("lan", &LinkChange { name: Some("renamed"), ..LinkChange::default() })?;
+    Magpie::await_event(&mut watch, "the new name", |event| {
+        event.detail.as_deref().is_some_and(|detail| detail.contains("renamed")).then_some(())
+    })?;
+    magpie.stop()?;
+    assert_eq!(site.gateway.conf("renamed", "disable_ipv6")?, "1");
     Ok(())
 }
 

@@ -4,7 +4,15 @@
 //! they confirm that a neighbor is still reachable (RFC 4861 section 7.3). The kernel would forward
 //! them with a decremented hop limit, redirect their sender, or answer that the target is beyond
 //! the scope of the source. The guard is a packet filter that drops them before that. Packet
-//! sockets still see them; messages to groups and to this host's own addresses pass.
+//! sockets for all protocols still see them; messages to groups and to this host's own addresses
+//! pass, and so does everything that is not addressed to the link's own link-layer address.
+//!
+//! The filter looks at what a link hands to the kernel's protocols. What a bridge only passes on
+//! from port to port is not among that, even if `br_netfilter` shows it to the filters of IPv6.
+//! Kernels that cannot look up routes there get the filter among those of IPv6 instead, which does
+//! the same, except on a bridge with `br_netfilter`: the probes that it drops do not reach the
+//! bridge's packet sockets, so that whoever asks has to ask a group before it is answered, and
+//! probes for a macvlan on top of the bridge are not dropped.
 //!
 //! The filter belongs to a netlink socket: it is gone when the process is, however it ends.
 
@@ -12,12 +20,13 @@ use std::ffi::CStr;
 use std::io;
 use std::time::{Duration, Instant};
 
+use magpie_wire::LinkAddr;
 use netlink_bindings::nftables::{
-    CmpOps, FibFlags, MetaKeys, Nfgenmsg, OpBatchBeginDo, OpBatchEndDo, OpDelsetelemDo,
-    OpNewchainDo, OpNewruleDo, OpNewsetDo, OpNewsetelemDo, OpNewtableDo, PayloadBase, TableFlags,
-    VerdictCode,
+    CmpOps, FibFlags, MetaKeys, Nfgenmsg, OpBatchBeginDo, OpBatchEndDo, OpDeltableDo, OpNewchainDo,
+    OpNewruleDo, OpNewsetDo, OpNewsetelemDo, OpNewtableDo, PayloadBase, TableFlags, VerdictCode,
 };
 
+use crate::clock::boottime_ns;
 use crate::netlink::attribute::{push_nested, push_octets, push_text, push_word};
 use crate::netlink::batch::{ACK, CREATE, EXCLUSIVE};
 use crate::netlink::{Batch, Errno, Family, KernelError, NetlinkError, NetlinkSocket};
@@ -30,6 +39,18 @@ pub struct Guard {
     socket: NetlinkSocket,
     batch: Batch,
     table: String,
+    hook: Hook,
+}
+
+/// A link to be guarded.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct GuardedLink {
+    /// Its index.
+    pub ifindex: u32,
+    /// Its present name.
+    pub name: String,
+    /// Its own link-layer address: only what is sent to it is filtered.
+    pub lladdr: LinkAddr,
 }
 
 impl Guard {
@@ -38,9 +59,9 @@ impl Guard {
     ///
     /// # Errors
     ///
-    /// [`GuardError::Unavailable`] if this kernel cannot do it, [`GuardError::Refused`] or
-    /// [`GuardError::Netlink`] otherwise.
-    pub fn install(links: &[u32]) -> Result<Self, GuardError> {
+    /// [`GuardError::Unavailable`] if this kernel cannot do it, [`GuardError::Refused`] if it does
+    /// not want to, because a link is not there for example, or [`GuardError::Netlink`].
+    pub fn install(links: &[GuardedLink]) -> Result<Self, GuardError> {
         let socket =
             NetlinkSocket::open(Family::Netfilter).map_err(|error| match error.errno() {
                 Some(Errno::PROTONOSUPPORT) => {
@@ -48,20 +69,17 @@ impl Guard {
                 }
                 _ => GuardError::Netlink { source: error },
             })?;
-        let table = format!("magpie-{}", std::process::id());
-        let mut guard = Self { socket, batch: Batch::new(), table };
-        guard.transact(
-            "install the guard against forwarded Neighbor Discovery",
-            |batch, table| {
-                push_table(batch, table);
-                push_set(batch, table, LINKS, TYPE_LINK);
-                push_elements(batch, table, LINKS, links);
-                push_set(batch, table, ELSEWHERE, TYPE_FIB_ADDRESS);
-                push_elements(batch, table, ELSEWHERE, &ELSEWHERE_TYPES);
-                push_chain(batch, table);
-                push_rule(batch, table);
-            },
-        )?;
+        // Processes that share a network namespace need not share a namespace of process numbers.
+        let table = format!("magpie-{}-{:08x}", std::process::id(), boottime_ns() & 0xffff_ffff);
+        let mut guard = Self { socket, batch: Batch::new(), table, hook: Hook::Ingress };
+        let action = "install the guard against forwarded Neighbor Discovery";
+        match guard.transact(action, |draft| draft.push_all(links)) {
+            Err(GuardError::Unavailable { .. }) => {
+                guard.hook = Hook::Prerouting;
+                guard.transact(action, |draft| draft.push_all(links))?;
+            }
+            result => result?,
+        }
         Ok(guard)
     }
 
@@ -70,14 +88,10 @@ impl Guard {
     /// # Errors
     ///
     /// [`GuardError`]; the links are then the ones from before.
-    pub fn update(&mut self, links: &[u32]) -> Result<(), GuardError> {
-        self.transact("change the links of the guard", |batch, table| {
-            batch.push(message(DELETE_ELEMENTS), ACK, |buffer| {
-                OpDelsetelemDo::encode_request(buffer, &header())
-                    .push_table_bytes(table.as_bytes())
-                    .push_set_bytes(LINKS.as_bytes());
-            });
-            push_elements(batch, table, LINKS, links);
+    pub fn update(&mut self, links: &[GuardedLink]) -> Result<(), GuardError> {
+        self.transact("change the links of the guard", |draft| {
+            draft.push_removal();
+            draft.push_all(links);
         })
     }
 
@@ -85,7 +99,7 @@ impl Guard {
     fn transact(
         &mut self,
         action: &'static str,
-        fill: impl FnOnce(&mut Batch, &str),
+        fill: impl FnOnce(&mut Draft<'_>),
     ) -> Result<(), GuardError> {
         let mut header = Nfgenmsg::new();
         header.set_res_id(SUBSYSTEM);
@@ -93,12 +107,20 @@ impl Guard {
         self.batch.push(BATCH_BEGIN, 0, |buffer| {
             OpBatchBeginDo::encode_request(buffer, &header);
         });
-        fill(&mut self.batch, &self.table);
-        self.batch.push(BATCH_END, 0, |buffer| {
+        let mut draft = Draft {
+            batch: &mut self.batch,
+            table: self.table.as_bytes(),
+            hook: self.hook,
+            chain_seq: None,
+        };
+        fill(&mut draft);
+        let chain_seq = draft.chain_seq;
+        let last_seq = self.batch.push(BATCH_END, 0, |buffer| {
             OpBatchEndDo::encode_request(buffer, &header);
         });
+        let count = self.batch.len();
         // The first and the last message are answered only if they fail.
-        let mut left = self.batch.len().saturating_sub(2);
+        let mut left = count.saturating_sub(2);
         let mut refusal = None;
         let deadline = Instant::now() + LIMIT;
         self.socket.send(&self.batch)?;
@@ -108,18 +130,28 @@ impl Guard {
                     NetlinkError::Timeout { action: action.to_owned(), limit: LIMIT }.into()
                 );
             }
-            self.socket.read_acks(|_, verdict| {
-                left = left.saturating_sub(1);
-                refusal = refusal.take().or(verdict.err());
+            self.socket.read_acks(|seq, verdict| {
+                // Answers to an earlier transaction that was given up may still come.
+                let age = usize::try_from(last_seq.wrapping_sub(seq)).unwrap_or(usize::MAX);
+                if age < count {
+                    left = left.saturating_sub(1);
+                    refusal = refusal.take().or(verdict.err().map(|source| (seq, source)));
+                }
             })?;
         }
         match refusal {
             None => Ok(()),
+            // A device is not there any more.
+            Some((seq, source @ KernelError { errno: Errno::NOENT, .. }))
+                if chain_seq == Some(seq) =>
+            {
+                Err(GuardError::Refused { action, source })
+            }
             // No nf_tables; no `fib` expression; no tables that vanish with their owner.
-            Some(KernelError { errno: errno @ (Errno::OPNOTSUPP | Errno::NOENT), .. }) => {
+            Some((_, KernelError { errno: errno @ (Errno::OPNOTSUPP | Errno::NOENT), .. })) => {
                 Err(GuardError::Unavailable { source: errno.into() })
             }
-            Some(source) => Err(GuardError::Refused { action, source }),
+            Some((_, source)) => Err(GuardError::Refused { action, source }),
         }
     }
 }
@@ -129,8 +161,8 @@ impl Guard {
 pub enum GuardError {
     /// The kernel lacks what it takes.
     #[error(
-        "this kernel cannot guard Neighbor Discovery: it takes Linux 5.12 with nf_tables for IPv6 \
-         and its fib expression (modules nf_tables and nft_fib_ipv6)"
+        "this kernel cannot guard Neighbor Discovery: it takes Linux 5.12 with nf_tables and its \
+         fib expression (modules nf_tables, nft_fib_ipv6 and preferably nft_fib_netdev)"
     )]
     Unavailable {
         /// What the kernel said.
@@ -153,97 +185,177 @@ pub enum GuardError {
     },
 }
 
-fn push_table(batch: &mut Batch, table: &str) {
-    batch.push(message(NEW_TABLE), ACK | CREATE | EXCLUSIVE, |buffer| {
-        OpNewtableDo::encode_request(buffer, &header())
-            .push_name_bytes(table.as_bytes())
-            .push_flags(TableFlags::Owner as u32);
-    });
+/// Where in a packet's way through the kernel the filter is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Hook {
+    /// Where the link hands it to the kernel's protocols.
+    Ingress,
+    /// Before the kernel's IPv6 decides where it goes.
+    Prerouting,
 }
 
-fn push_set(batch: &mut Batch, table: &str, set: &str, key_type: u32) {
-    batch.push(message(NEW_SET), ACK | CREATE | EXCLUSIVE, |buffer| {
-        OpNewsetDo::encode_request(buffer, &header())
-            .push_table_bytes(table.as_bytes())
-            .push_name_bytes(set.as_bytes())
-            .push_key_type(key_type)
-            .push_key_len(4)
-            // Tells sets apart within one transaction; the key types do as well.
-            .push_id(key_type);
-    });
-}
-
-fn push_elements(batch: &mut Batch, table: &str, set: &str, elements: &[u32]) {
-    if elements.is_empty() {
-        return;
-    }
-    batch.push(message(NEW_ELEMENTS), ACK | CREATE, |buffer| {
-        let mut list = OpNewsetelemDo::encode_request(buffer, &header())
-            .push_table_bytes(table.as_bytes())
-            .push_set_bytes(set.as_bytes())
-            .nested_elements();
-        for element in elements {
-            list = list
-                .nested_elem()
-                .nested_key()
-                .push_value(&element.to_ne_bytes())
-                .end_nested()
-                .end_nested();
+impl Hook {
+    /// The family of the tables that can be used there: `NFPROTO_NETDEV`, `NFPROTO_IPV6`.
+    fn family(self) -> u8 {
+        match self {
+            Self::Ingress => 5,
+            Self::Prerouting => 10,
         }
-        list.end_nested();
-    });
+    }
 }
 
-fn push_chain(batch: &mut Batch, table: &str) {
-    batch.push(message(NEW_CHAIN), ACK | CREATE | EXCLUSIVE, |buffer| {
-        OpNewchainDo::encode_request(buffer, &header())
-            .push_table_bytes(table.as_bytes())
-            .push_name(CHAIN)
-            .push_type(c"filter")
-            .push_policy(VerdictCode::Accept as u32)
-            .nested_hook()
-            .push_num(HOOK_PREROUTING)
-            .push_priority(PRIORITY_RAW)
-            .end_nested();
-    });
+/// A transaction in the making.
+struct Draft<'a> {
+    batch: &'a mut Batch,
+    table: &'a [u8],
+    hook: Hook,
+    /// The request that names devices.
+    chain_seq: Option<u32>,
 }
 
-/// The one rule: ICMPv6 of type 133 to 137, arrived on a guarded link, whose destination is
-/// elsewhere. The cheapest conditions come first, as every packet of the host passes here.
-fn push_rule(batch: &mut Batch, table: &str) {
-    batch.push(message(NEW_RULE), ACK | CREATE | APPEND, |buffer| {
-        OpNewruleDo::encode_request(buffer, &header())
-            .push_table_bytes(table.as_bytes())
-            .push_chain(CHAIN);
-        push_nested(buffer, RULE_EXPRESSIONS, |buffer| {
-            push_load_meta(buffer, MetaKeys::L4Proto);
-            push_compare(buffer, CmpOps::Eq, ICMPV6);
-            push_expression(buffer, "payload", |data| {
-                push_number(data, PAYLOAD_DREG, REGISTER);
-                push_number(data, PAYLOAD_BASE, PayloadBase::TransportHeader as u32);
-                push_number(data, PAYLOAD_OFFSET, 0);
-                push_number(data, PAYLOAD_LEN, 1);
-            });
-            push_compare(buffer, CmpOps::Gte, ROUTER_SOLICITATION);
-            push_compare(buffer, CmpOps::Lte, REDIRECT);
-            push_load_meta(buffer, MetaKeys::Iif);
-            push_lookup(buffer, LINKS);
-            push_expression(buffer, "fib", |data| {
-                push_number(data, FIB_DREG, REGISTER);
-                push_number(data, FIB_RESULT, FIB_RESULT_ADDRESS_TYPE);
-                push_number(data, FIB_FLAGS, FibFlags::Daddr as u32);
-            });
-            push_lookup(buffer, ELSEWHERE);
-            push_expression(buffer, "immediate", |data| {
-                push_number(data, IMMEDIATE_DREG, VERDICT_REGISTER);
-                push_nested(data, IMMEDIATE_DATA, |data| {
-                    push_nested(data, DATA_VERDICT, |data| {
-                        push_number(data, VERDICT_CODE, VerdictCode::Drop as u32);
+impl Draft<'_> {
+    /// Everything that the guard consists of.
+    fn push_all(&mut self, links: &[GuardedLink]) {
+        self.push_table();
+        // A chain at the ingress of no device is refused.
+        if links.is_empty() {
+            return;
+        }
+        self.push_set(LINKS, TYPE_LINK_AND_LLADDR, LINK_KEY_LEN);
+        self.push_elements(LINKS, links.iter().map(link_key));
+        self.push_set(ELSEWHERE, TYPE_FIB_ADDRESS, 4);
+        self.push_elements(ELSEWHERE, ELSEWHERE_TYPES.map(u32::to_ne_bytes));
+        self.push_chain(links);
+        self.push_rule();
+    }
+
+    fn push_table(&mut self) {
+        let header = self.header();
+        self.batch.push(message(NEW_TABLE), ACK | CREATE | EXCLUSIVE, |buffer| {
+            OpNewtableDo::encode_request(buffer, &header)
+                .push_name_bytes(self.table)
+                .push_flags(TableFlags::Owner as u32);
+        });
+    }
+
+    /// The table with all that is in it.
+    fn push_removal(&mut self) {
+        let header = self.header();
+        self.batch.push(message(DELETE_TABLE), ACK, |buffer| {
+            OpDeltableDo::encode_request(buffer, &header).push_name_bytes(self.table);
+        });
+    }
+
+    fn push_set(&mut self, set: &str, key_type: u32, key_len: u32) {
+        let header = self.header();
+        self.batch.push(message(NEW_SET), ACK | CREATE | EXCLUSIVE, |buffer| {
+            OpNewsetDo::encode_request(buffer, &header)
+                .push_table_bytes(self.table)
+                .push_name_bytes(set.as_bytes())
+                .push_key_type(key_type)
+                .push_key_len(key_len)
+                // Tells sets apart within one transaction; the key types do as well.
+                .push_id(key_type);
+        });
+    }
+
+    fn push_elements<Key: AsRef<[u8]>>(&mut self, set: &str, keys: impl IntoIterator<Item = Key>) {
+        let header = self.header();
+        self.batch.push(message(NEW_ELEMENTS), ACK | CREATE, |buffer| {
+            let mut list = OpNewsetelemDo::encode_request(buffer, &header)
+                .push_table_bytes(self.table)
+                .push_set_bytes(set.as_bytes())
+                .nested_elements();
+            for key in keys {
+                list = list
+                    .nested_elem()
+                    .nested_key()
+                    .push_value(key.as_ref())
+                    .end_nested()
+                    .end_nested();
+            }
+            list.end_nested();
+        });
+    }
+
+    fn push_chain(&mut self, links: &[GuardedLink]) {
+        let header = self.header();
+        let seq = self.batch.push(message(NEW_CHAIN), ACK | CREATE | EXCLUSIVE, |buffer| {
+            let hook = OpNewchainDo::encode_request(buffer, &header)
+                .push_table_bytes(self.table)
+                .push_name(CHAIN)
+                .push_type(c"filter")
+                .push_policy(VerdictCode::Accept as u32)
+                .nested_hook()
+                .push_num(HOOK_NUMBER)
+                .push_priority(PRIORITY_RAW);
+            if self.hook == Hook::Ingress {
+                let mut devices = hook.nested_devs();
+                for link in links {
+                    devices = devices.push_name_bytes(link.name.as_bytes());
+                }
+                devices.end_nested().end_nested();
+            } else {
+                hook.end_nested();
+            }
+        });
+        self.chain_seq = Some(seq);
+    }
+
+    /// The one rule: ICMPv6 of type 133 to 137, sent to the link-layer address of the guarded link
+    /// that it arrived on, whose destination is elsewhere. The cheapest conditions come first, as
+    /// every packet passes here.
+    fn push_rule(&mut self) {
+        let header = self.header();
+        self.batch.push(message(NEW_RULE), ACK | CREATE | APPEND, |buffer| {
+            OpNewruleDo::encode_request(buffer, &header)
+                .push_table_bytes(self.table)
+                .push_chain(CHAIN);
+            push_nested(buffer, RULE_EXPRESSIONS, |buffer| {
+                push_load_meta(buffer, MetaKeys::Protocol);
+                push_compare(buffer, CmpOps::Eq, &ETHERTYPE_IPV6.to_be_bytes());
+                push_load_meta(buffer, MetaKeys::L4Proto);
+                push_compare(buffer, CmpOps::Eq, &[ICMPV6]);
+                push_load_payload(buffer, PayloadBase::TransportHeader, 1, REGISTER);
+                push_compare(buffer, CmpOps::Gte, &[ROUTER_SOLICITATION]);
+                push_compare(buffer, CmpOps::Lte, &[REDIRECT]);
+                push_load_meta(buffer, MetaKeys::Iif);
+                // The destination is what a frame begins with.
+                push_load_payload(buffer, PayloadBase::LinkLayerHeader, 6, NEXT_REGISTER);
+                push_lookup(buffer, LINKS);
+                push_expression(buffer, "fib", |data| {
+                    push_number(data, FIB_DREG, REGISTER);
+                    push_number(data, FIB_RESULT, FIB_RESULT_ADDRESS_TYPE);
+                    push_number(data, FIB_FLAGS, FibFlags::Daddr as u32);
+                });
+                push_lookup(buffer, ELSEWHERE);
+                push_expression(buffer, "immediate", |data| {
+                    push_number(data, IMMEDIATE_DREG, VERDICT_REGISTER);
+                    push_nested(data, IMMEDIATE_DATA, |data| {
+                        push_nested(data, DATA_VERDICT, |data| {
+                            push_number(data, VERDICT_CODE, VerdictCode::Drop as u32);
+                        });
                     });
                 });
             });
         });
-    });
+    }
+
+    fn header(&self) -> Nfgenmsg {
+        let mut header = Nfgenmsg::new();
+        header.nfgen_family = self.hook.family();
+        header
+    }
+}
+
+/// What two adjacent registers hold of a frame that is for this link.
+fn link_key(link: &GuardedLink) -> [u8; LINK_KEY_LEN as usize] {
+    let octets = link.ifindex.to_ne_bytes().into_iter().chain(link.lladdr.0);
+    let mut key = [0; LINK_KEY_LEN as usize];
+    for (place, octet) in key.iter_mut().zip(octets) {
+        *place = octet;
+    }
+    key
 }
 
 fn push_load_meta(buffer: &mut Vec<u8>, key: MetaKeys) {
@@ -253,11 +365,21 @@ fn push_load_meta(buffer: &mut Vec<u8>, key: MetaKeys) {
     });
 }
 
-fn push_compare(buffer: &mut Vec<u8>, operation: CmpOps, value: u8) {
+/// The octets at the beginning of a header.
+fn push_load_payload(buffer: &mut Vec<u8>, base: PayloadBase, len: u32, register: u32) {
+    push_expression(buffer, "payload", |data| {
+        push_number(data, PAYLOAD_DREG, register);
+        push_number(data, PAYLOAD_BASE, base as u32);
+        push_number(data, PAYLOAD_OFFSET, 0);
+        push_number(data, PAYLOAD_LEN, len);
+    });
+}
+
+fn push_compare(buffer: &mut Vec<u8>, operation: CmpOps, value: &[u8]) {
     push_expression(buffer, "cmp", |data| {
         push_number(data, CMP_SREG, REGISTER);
         push_number(data, CMP_OP, operation as u32);
-        push_nested(data, CMP_DATA, |data| push_octets(data, DATA_VALUE, &[value]));
+        push_nested(data, CMP_DATA, |data| push_octets(data, DATA_VALUE, value));
     });
 }
 
@@ -280,23 +402,17 @@ fn push_number(buffer: &mut Vec<u8>, kind: u16, number: u32) {
     push_word(buffer, kind, number.to_be_bytes());
 }
 
-fn header() -> Nfgenmsg {
-    let mut header = Nfgenmsg::new();
-    header.nfgen_family = NFPROTO_IPV6;
-    header
-}
-
 const fn message(kind: u16) -> u16 {
     SUBSYSTEM << 8 | kind
 }
 
-/// The set of guarded links.
+/// The set of guarded links and their link-layer addresses.
 const LINKS: &str = "links";
 /// The set of kinds of routes that lead away from this host.
 const ELSEWHERE: &str = "elsewhere";
 /// `RTN_UNICAST`, `RTN_BLACKHOLE`, `RTN_UNREACHABLE`, `RTN_PROHIBIT`.
 const ELSEWHERE_TYPES: [u32; 4] = [1, 6, 7, 8];
-const CHAIN: &CStr = c"prerouting";
+const CHAIN: &CStr = c"guard";
 /// More than the kernel ever needs: it answers before the system call that asks returns.
 const LIMIT: Duration = Duration::from_secs(5);
 /// `NFNL_SUBSYS_NFTABLES`.
@@ -307,6 +423,8 @@ const BATCH_BEGIN: u16 = 16;
 const BATCH_END: u16 = 17;
 /// `NFT_MSG_NEWTABLE`.
 const NEW_TABLE: u16 = 0;
+/// `NFT_MSG_DELTABLE`.
+const DELETE_TABLE: u16 = 2;
 /// `NFT_MSG_NEWCHAIN`.
 const NEW_CHAIN: u16 = 3;
 /// `NFT_MSG_NEWRULE`.
@@ -315,15 +433,14 @@ const NEW_RULE: u16 = 6;
 const NEW_SET: u16 = 9;
 /// `NFT_MSG_NEWSETELEM`.
 const NEW_ELEMENTS: u16 = 12;
-/// `NFT_MSG_DELSETELEM`; without elements it empties the set.
-const DELETE_ELEMENTS: u16 = 14;
-const NFPROTO_IPV6: u8 = 10;
-/// `NF_INET_PRE_ROUTING`.
-const HOOK_PREROUTING: u32 = 0;
+/// `NF_NETDEV_INGRESS` as well as `NF_INET_PRE_ROUTING`.
+const HOOK_NUMBER: u32 = 0;
 /// `NF_IP6_PRI_RAW`: before connection tracking.
 const PRIORITY_RAW: i32 = -300;
-/// How nft(8) shows the elements of a set: as links.
-const TYPE_LINK: u32 = 20;
+/// How nft(8) shows the elements of a set: as links with link-layer addresses.
+const TYPE_LINK_AND_LLADDR: u32 = 20 << 6 | 9;
+/// Registers are words: an index, and an address in two.
+const LINK_KEY_LEN: u32 = 12;
 /// How nft(8) shows the elements of a set: as kinds of addresses.
 const TYPE_FIB_ADDRESS: u32 = 38;
 // Of the attributes of expressions the codec has some wrong; these are the kernel's.
@@ -354,8 +471,11 @@ const VERDICT_CODE: u16 = 1;
 const VERDICT_REGISTER: u32 = 0;
 /// `NFT_REG_1`.
 const REGISTER: u32 = 1;
+/// `NFT_REG32_01`, the second word of that.
+const NEXT_REGISTER: u32 = 9;
 /// `NFT_FIB_RESULT_ADDRTYPE`, which the codec's `FibResult` numbers one too low.
 const FIB_RESULT_ADDRESS_TYPE: u32 = 3;
+const ETHERTYPE_IPV6: u16 = 0x86dd;
 const ICMPV6: u8 = 58;
 const ROUTER_SOLICITATION: u8 = 133;
 const REDIRECT: u8 = 137;

@@ -6,10 +6,10 @@ use std::net::Ipv6Addr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use std::{env, fs, process};
+use std::{env, fs, io, process};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use magpie_sys::guard::Guard;
+use magpie_sys::guard::{Guard, GuardedLink};
 use magpie_sys::netlink::{
     AddressFlags, Batch, Change, Connection, Errno, Event, Family, Group, HostRoute, LinkChange,
     LinkPlace, MacvlanMode, Monitor, NeighborState, NetlinkSocket, NewAddress, NewMacvlan, Route,
@@ -47,6 +47,8 @@ fn main() -> ExitCode {
         trial("icm_02_guard_stops_errors_about_scope", guard_stops_errors_about_scope),
         trial("icm_07_guard_leaves_own_addresses_alone", guard_leaves_own_addresses_alone),
         trial("guard_follows_its_links_and_goes_with_its_socket", guard_follows_its_links),
+        trial("icm_07_guard_leaves_the_ports_of_a_bridge_alone", guard_leaves_ports_alone),
+        trial("guard_works_on_macvlans", guard_works_on_macvlans),
         trial("a_monitor_tells_what_changes", a_monitor_tells_what_changes),
         trial("a_monitor_tells_misses", a_monitor_tells_misses),
         trial("leaving_a_bridge_is_no_deletion", leaving_a_bridge_is_no_deletion),
@@ -356,13 +358,76 @@ fn guard_follows_its_links() -> Outcome {
     stage.expect_forwarded(&question, false)?;
     guard.update(&[])?;
     stage.expect_forwarded(&question, true)?;
-    guard.update(&[stage.router.ifindex("up")?, stage.router.ifindex("down")?])?;
+    let up = guarded(&stage.router, "up")?;
+    guard.update(&[up.clone(), guarded(&stage.router, "down")?])?;
     stage.expect_forwarded(&question, false)?;
+    // What is not addressed to the link is not for the guard.
+    guard.update(&[GuardedLink { lladdr: LinkAddr([2, 0, 0, 0, 0, 9]), ..up }])?;
+    stage.expect_forwarded(&question, true)?;
     drop(guard);
     stage.expect_forwarded(&question, true)?;
     // Nothing is left of the old one that a new one could run into.
     let _guard = stage.guard()?;
     stage.expect_forwarded(&question, false)
+}
+
+fn guard_leaves_ports_alone() -> Outcome {
+    let mut gateway = Gateway::new()?;
+    show_bridged_packets_to_filters(&gateway.node)?;
+    let mut tester = Tester::new("tester", &gateway.node, "lan", Some(TESTER))?;
+    gateway.node.wait_link_local("lan", LIMIT)?;
+    gateway.expect_forwarded(&tester, "lan", true)?;
+    let _guard = gateway.guard("lan")?;
+
+    let (first, second) = pair(&gateway.node)?;
+    let (first_address, second_address) = (address("2001:db8::1"), address("2001:db8::2"));
+    for _ in 0..2 {
+        ping_once(&first, &Ping::new(second_address), LIMIT)?;
+        for host in [&first, &second] {
+            host.flush_neighbors(Host::LINK)?;
+        }
+        ping_once(&second, &Ping::new(first_address), LIMIT)?;
+    }
+    let probe = Packet {
+        ethernet_destination: first.lladdr(Host::LINK)?,
+        destination: first_address,
+        ..solicit(&tester, first_address, Some(address("fe80::77")))
+    };
+    tester.send_packet(&probe)?;
+    tester.expect(LIMIT, "the host's answer", |frame| match frame.packet()?.message {
+        Message::Advert(advert) if advert.target == first_address => Some(()),
+        _ => None,
+    })?;
+
+    tester.clear()?;
+    gateway.expect_forwarded(&tester, "lan", false)?;
+    tester.expect_none(Duration::ZERO, "an error or a redirect", |frame| {
+        frame.icmpv6().is_some_and(|found| matches!(found.kind, 1..=127 | 137))
+    })?;
+    Ok(())
+}
+
+fn guard_works_on_macvlans() -> Outcome {
+    let mut gateway = Gateway::new()?;
+    let tester = Tester::new("tester", &gateway.node, "lan", Some(TESTER))?;
+    let link = gateway.node.ifindex("lan")?;
+    gateway.node.execute("add a macvlan", |batch| {
+        batch.add_macvlan(&NewMacvlan {
+            name: "upper",
+            place: LinkPlace::default(),
+            link,
+            mode: MacvlanMode::Bridge,
+        });
+    })?;
+    gateway.node.set_up("upper")?;
+    gateway.node.wait_link_local("upper", LIMIT)?;
+    gateway.expect_forwarded(&tester, "upper", true)?;
+    let guard = gateway.guard("upper")?;
+    gateway.expect_forwarded(&tester, "upper", false)?;
+    // The lower link's own address is not the macvlan's.
+    gateway.expect_forwarded(&tester, "lan", true)?;
+    drop(guard);
+    gateway.expect_forwarded(&tester, "upper", true)
 }
 
 fn a_monitor_tells_what_changes() -> Outcome {
@@ -727,7 +792,7 @@ impl Stage {
 
     fn guard(&self) -> Result<Guard, Box<dyn Error>> {
         let _inside = self.router.enter()?;
-        Ok(Guard::install(&[self.router.ifindex("up")?])?)
+        Ok(Guard::install(&[guarded(&self.router, "up")?])?)
     }
 
     /// A probe of the target's reachability, sent to the router alone.
@@ -754,6 +819,81 @@ impl Stage {
         }
         Ok(())
     }
+}
+
+/// A router with hosts on its bridge "lan" and a target behind its bridge "wan".
+struct Gateway {
+    node: Arc<Node>,
+    /// On "wan".
+    far: Tester,
+}
+
+impl Gateway {
+    fn new() -> Result<Self, Box<dyn Error>> {
+        let node = Node::new("gateway")?;
+        node.set_forwarding()?;
+        for (bridge, number) in [("lan", 1), ("wan", 2)] {
+            // Otherwise it would change with the ports.
+            let lladdr = LinkAddr([2, 0, 0, 0, 1, number]);
+            node.add_bridge(&Bridge::new(bridge).lladdr(lladdr))?;
+        }
+        let route = HostRoute { destination: STAGE_TARGET, ..host_route(0, node.ifindex("wan")?) };
+        node.add_route(&route.into())?;
+        node.add_permanent_neighbor("wan", STAGE_TARGET, LinkAddr([2, 0, 0, 0, 0, 0x21]))?;
+        let node = Arc::new(node);
+        let far = Tester::new("far", &node, "wan", None)?;
+        node.wait_link_local("wan", LIMIT)?;
+        Ok(Self { node, far })
+    }
+
+    fn guard(&self, link: &str) -> Result<Guard, Box<dyn Error>> {
+        let _inside = self.node.enter()?;
+        Ok(Guard::install(&[guarded(&self.node, link)?])?)
+    }
+
+    /// Probes the target at the link-layer address of `link`, whose packet sockets see that in any
+    /// case.
+    fn expect_forwarded(&mut self, tester: &Tester, link: &str, forwarded: bool) -> Outcome {
+        let mut watch = Tester::attach(&self.node, link)?;
+        let question = Packet {
+            ethernet_destination: watch.lladdr(),
+            destination: STAGE_TARGET,
+            ..solicit(tester, STAGE_TARGET, Some(address("2001:db8:7::77")))
+        };
+        let is_question = |frame: &Frame| {
+            frame.icmpv6().is_some_and(|found| found.kind == 135 && found.hop_limit == 254)
+        };
+        self.far.clear()?;
+        tester.send_packet(&question)?;
+        watch.expect(LIMIT, "the probe at the link", |frame| {
+            (frame.packet()? == question).then_some(())
+        })?;
+        if forwarded {
+            self.far
+                .expect(LIMIT, "the forwarded probe", |frame| is_question(frame).then_some(()))?;
+        } else {
+            self.far.expect_none(SILENCE, "the forwarded probe", is_question)?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes the node show what its bridges pass on to its filters of IPv6, as `br_netfilter` does by
+/// default; says so on kernels that cannot.
+fn show_bridged_packets_to_filters(node: &Node) -> Outcome {
+    let _inside = node.enter()?;
+    match fs::write(BRIDGE_FILTERS, "1") {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            eprintln!("{BRIDGE_FILTERS} is not there: no filter sees what bridges pass on");
+            Ok(())
+        }
+        outcome => Ok(outcome?),
+    }
+}
+
+fn guarded(node: &Node, link: &str) -> Result<GuardedLink, Box<dyn Error>> {
+    let (ifindex, lladdr) = (node.ifindex(link)?, node.lladdr(link)?);
+    Ok(GuardedLink { ifindex, name: link.to_owned(), lladdr })
 }
 
 /// Two hosts with checked addresses, `2001:db8::1` and `2001:db8::2`, on the bridge "lan".
@@ -853,6 +993,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_millis(150);
 const TICK: Duration = Duration::from_millis(20);
 const PROTOCOL: u8 = 109;
+const BRIDGE_FILTERS: &str = "/proc/sys/net/bridge/bridge-nf-call-ip6tables";
 const TESTER: LinkAddr = LinkAddr([2, 0, 0, 0, 0, 0x77]);
 const STAGE_ROUTER: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 const STAGE_TARGET: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x21);

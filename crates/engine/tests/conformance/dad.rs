@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use magpie_engine::{Config, Discard, Limits};
+use magpie_engine::{Config, Discard};
 use magpie_wire::Message;
 
 use crate::bench::{Bench, ok_na, probe};
@@ -63,6 +63,41 @@ fn dad_02_observers_are_told() {
     assert_eq!(bench.told(), ["duplicate P::21 dn<up evil"]);
     bench.hear(UP, &dad(X, station(5)));
     assert_eq!(bench.heard().last().map(String::as_str), Some(DEFENSE_ON_UP));
+}
+
+#[test]
+fn dad_02_even_while_another_claim_is_looked_into() {
+    let mut bench = Bench::known_x();
+    bench.station(X).deaf = true;
+    bench.hear(UP, &na(X, station(9)).flags("O").for_all());
+    bench.advance_ms(100);
+    bench.hear(UP, &dad(X, EVIL).nonce(5));
+    // The claim that was there first does not take the place of this one.
+    bench.hear(UP, &na(X, station(9)).flags("O").for_all());
+    bench.advance_ms(300);
+    bench.hear(DN, &na(X, MH));
+    let said = bench.transcript();
+    assert_eq!(said.iter().filter(|text| text.contains("NA")).collect::<Vec<_>>(), [DEFENSE_ON_UP]);
+    assert!(said.contains(&"duplicate P::21 dn<up evil".to_owned()), "{said:?}");
+    assert_eq!(bench.place(X), "dn mH reachable");
+}
+
+#[test]
+fn dad_02_what_could_not_be_asked_is_not_silence() {
+    let mut bench = Bench::known_x();
+    bench.address_in_state(DN, "fe80::11/64", true);
+    // The probe that is passed on gets lost.
+    bench.station(X).deaf = true;
+    bench.hear(UP, &dad(X, EVIL).nonce(5));
+    bench.advance_ms(900);
+    assert!(bench.place(X).starts_with("dn mH"), "{}", bench.place(X));
+    bench.station(X).deaf = false;
+    bench.forget_log();
+    bench.address(DN, "fe80::11/64");
+    let said = bench.transcript();
+    assert!(said.contains(&DEFENSE_ON_UP.to_owned()), "{said:?}");
+    assert!(said.contains(&"duplicate P::21 dn<up evil".to_owned()), "{said:?}");
+    assert_eq!(bench.place(X), "dn mH reachable");
 }
 
 #[test]
@@ -313,6 +348,32 @@ fn dad_15_each_probe_is_relayed_once() {
 }
 
 #[test]
+fn dad_15_what_comes_faster_than_hosts_probe_is_not_relayed() {
+    for owner_answers in [true, false] {
+        let mut bench = Bench::with_third();
+        bench.known(X, DN);
+        bench.station(X).deaf = !owner_answers;
+        for number in 0..3_000_u16 {
+            let [high, low] = number.to_be_bytes();
+            bench.hear(UP, &dad(X, EVIL).option(14, &[1, 2, 3, 4, high, low]));
+            bench.advance_ms(1);
+        }
+        let relayed: Vec<_> =
+            bench.heard_in_time().into_iter().filter(|(_, said)| said.contains("::>")).collect();
+        for link in ["dn ", "third "] {
+            let times: Vec<_> = relayed
+                .iter()
+                .filter(|(_, said)| said.starts_with(link))
+                .map(|(at, _)| *at)
+                .collect();
+            assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= 900), "{times:?}");
+            assert!(owner_answers || times.len() == 4, "{times:?}");
+        }
+        assert!(relayed.iter().all(|(_, said)| !said.starts_with("up ")), "{relayed:?}");
+    }
+}
+
+#[test]
 fn dad_16_an_old_place_that_is_silent_loses_the_address() {
     let mut bench = Bench::known_x();
     bench.power_off(X);
@@ -328,25 +389,31 @@ fn dad_16_an_old_place_that_is_silent_loses_the_address() {
 
 #[test]
 fn dad_17_an_attacker_is_contained() {
-    let limits = Limits { bindings_per_lladdr: 10, ..Limits::default() };
-    let mut bench = Bench::with(Config { limits, ..Config::default() });
-    let mut defended = 0;
-    for number in 0..30 {
-        let target = p(0x1000 + number);
-        bench.host(target, DN, EVIL);
-        bench.hear(UP, &dad(target, station(number)).nonce(3));
-        bench.advance_ms(100);
-        defended += adverts(&bench);
+    // Whether it answers probes too, or only defends.
+    for answers in [true, false] {
+        let mut bench = Bench::new();
+        let mut defended = 0;
+        for number in 0..30 {
+            let target = p(0x1000 + number);
+            if answers {
+                bench.host(target, DN, EVIL);
+            }
+            bench.hear(UP, &dad(target, station(number)).nonce(3));
+            bench.advance_ms(50);
+            bench.hear(DN, &na(target, EVIL).flags("O").for_all());
+            bench.advance_ms(50);
+            defended += adverts(&bench);
+            bench.forget_log();
+            bench.advance(Duration::from_secs(2));
+        }
+        assert_eq!(defended, 16, "answers: {answers}");
+        assert!(bench.counter(Discard::Defenses) >= 14, "answers: {answers}");
+        // Nobody asked: nothing is passed on.
         bench.forget_log();
+        bench.hear(DN, &na(Y, EVIL).flags("O").for_all());
         bench.advance(Duration::from_secs(2));
+        assert_eq!(adverts(&bench), 0);
     }
-    assert_eq!(defended, 10);
-    assert!(bench.counter(Discard::BindingsFull) >= 20);
-    // Nobody asked: nothing is passed on.
-    bench.forget_log();
-    bench.hear(DN, &na(Y, EVIL).flags("O").for_all());
-    bench.advance(Duration::from_secs(2));
-    assert_eq!(adverts(&bench), 0);
 }
 
 #[test]

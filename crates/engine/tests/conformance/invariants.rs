@@ -23,6 +23,8 @@ const LIMITS: Limits = Limits {
     bindings_per_link: 8,
     bindings_per_lladdr: 5,
     unverified_per_link: 8,
+    kernel_resolutions_per_link: 3,
+    groups_per_link: 1_000,
     resolutions_per_link: 4,
     held_down: 6,
     solicits_per_second: 20,

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use magpie_engine::Config;
+use magpie_engine::{Config, Limits};
 use magpie_wire::Message;
 
 use crate::bench::{Bench, ok_na};
-use crate::frame::{dad, ns, query, router_search};
+use crate::frame::{dad, na, ns, query, router_search};
 use crate::names::{DN, MH, UP, X, ip, p, station};
 
 fn router_adverts(bench: &Bench) -> Vec<u32> {
@@ -75,6 +75,41 @@ fn mcl_03_joins_come_before_the_first_message_about_an_address() {
     assert_eq!(bench.heard(), Vec::<String>::new(), "the report has a head start of 20 ms");
     bench.advance_ms(1);
     assert_eq!(bench.heard().len(), 1);
+}
+
+#[test]
+fn mcl_03_also_where_the_route_is_there_already() {
+    let mut bench = Bench::empty(Config::default(), 1);
+    bench.routes.insert(X, DN);
+    bench.boot();
+    bench.hear(UP, &ns(X));
+    bench.hear(DN, &na(X, MH));
+    let said = bench.transcript();
+    let position = |wanted: &str| said.iter().position(|text| text == wanted);
+    assert!(position("join up ff02::1:ff00:21").is_some(), "{said:?}");
+    assert!(position("join up ff02::1:ff00:21") < position(&ok_na(X)), "{said:?}");
+}
+
+#[test]
+fn mcl_05_no_more_groups_than_the_kernel_can_walk() {
+    let limits = Limits { groups_per_link: 10, ..Limits::default() };
+    let mut bench = Bench::with(Config { limits, ..Config::default() });
+    for number in 1..=30 {
+        bench.known_at(p(0x100 + number), DN, station(number));
+    }
+    let groups = |bench: &Bench, link| bench.groups.iter().filter(|(on, _)| *on == link).count();
+    assert_eq!((groups(&bench, UP), groups(&bench, DN)), (10, 10));
+    bench.hear(UP, &ns(p(0x100 + 30)));
+    assert_eq!(bench.heard(), [ok_na(p(0x100 + 30))], "the host is served all the same");
+
+    // Who comes after one that has left has the room.
+    bench.power_off(p(0x101));
+    bench.advance(Duration::from_secs(400));
+    assert_eq!((groups(&bench, UP), groups(&bench, DN)), (9, 9));
+    bench.known(X, DN);
+    assert!(bench.groups.contains(&(UP, ip("ff02::1:ff00:21"))));
+    bench.shut_down();
+    assert!(bench.groups.is_empty());
 }
 
 #[test]

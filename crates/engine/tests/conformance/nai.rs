@@ -98,8 +98,9 @@ fn nai_06_an_unsolicited_advertisement_makes_a_candidate() {
     assert_eq!(bench.routes.len(), 0, "nothing is promised yet");
     assert_eq!(bench.heard(), [probe(X, MH)]);
     bench.hear(DN, &na(X, MH));
-    let joins = ["join up ff02::1:ff00:21", "join dn ff02::1:ff00:21"];
-    assert_eq!(bench.done(), [joins[0], joins[1], "route P::21 dn"], "hearsay joins nothing");
+    // Hearsay joins nothing.
+    let done = ["route P::21 dn", "join up ff02::1:ff00:21", "join dn ff02::1:ff00:21"];
+    assert_eq!(bench.done(), done);
     assert_eq!(bench.place(X), "dn mH reachable");
 
     let mut bench = Bench::new();
@@ -221,6 +222,21 @@ fn nai_09_a_claimant_that_does_not_answer_gains_nothing() {
     bench.hear(UP, &na(X, EVIL).flags("O").for_all());
     bench.advance(Duration::from_secs(2));
     assert!(bench.place(X).starts_with("dn mH"), "{}", bench.place(X));
+    assert_eq!(bench.routes.get(&X), Some(&DN));
+}
+
+#[test]
+fn nai_09_what_could_not_be_asked_is_not_silence() {
+    let mut bench = Bench::known_x();
+    bench.address_in_state(DN, "fe80::11/64", true);
+    bench.host(X, UP, EVIL);
+    bench.hear(UP, &na(X, EVIL).flags("O").for_all());
+    bench.advance_ms(1_500);
+    assert_eq!(bench.routes.get(&X), Some(&DN));
+    bench.address(DN, "fe80::11/64");
+    assert_eq!(bench.place(X), "dn mH reachable");
+    bench.advance(Duration::from_secs(5));
+    assert_eq!(bench.told(), ["rejected P::21 up evil"]);
     assert_eq!(bench.routes.get(&X), Some(&DN));
 }
 

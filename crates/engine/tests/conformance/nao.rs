@@ -247,6 +247,22 @@ fn nao_13_a_move_that_may_be_over_is_not_announced_again() {
 }
 
 #[test]
+fn nao_13_our_kernels_question_does_not_stand_in_for_an_answer() {
+    let mut bench = Bench::known_x();
+    bench.station(X).link = UP;
+    bench.hear(UP, &dad(X, MH).nonce(1));
+    bench.advance(Duration::from_secs(1));
+    bench.power_off(X);
+    // The next announcement waits for an answer that does not come.
+    bench.advance_ms(1_050);
+    bench.forget_log();
+    bench.kernel_sends(DN, &ns(X));
+    bench.advance(Duration::from_secs(5));
+    let said = bench.heard();
+    assert!(said.iter().all(|text| !text.contains("NA")), "{said:?}");
+}
+
+#[test]
 fn nao_15_no_answer_for_an_address_that_is_still_tentative() {
     let mut bench = Bench::new();
     bench.hear(DN, &dad(X, MH).nonce(1));

@@ -1,13 +1,14 @@
 //! Neighbor Solicitations that come in.
 
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use magpie_engine::{BindingState, Discard};
 use magpie_wire::{LinkAddr, Malformed, multicast_lladdr, solicited_node};
 
 use crate::bench::{Bench, Reason, ok_na, search};
-use crate::frame::{Frame, dad, na, ns};
-use crate::names::{DN, EVIL, MA, MU, UP, X, Y, Z, ip, p};
+use crate::frame::{Frame, dad, na, ns, ra};
+use crate::names::{DN, EVIL, MA, MH, MU, UP, X, Y, Z, ip, p};
 
 /// A frame on up leads to nothing although X is known.
 fn refused(frame: &Frame, reason: impl Into<Reason>) {
@@ -225,6 +226,43 @@ fn nsi_26_target_classes_that_are_never_proxied() {
         refused(&ns(ip(target)), Discard::OutOfScope);
     }
     refused(&ns(ip("ff05::21")), Malformed::Target);
+}
+
+#[test]
+fn nsi_26_one_message_does_not_end_a_prefix() {
+    const WEEK: u32 = 7 * 24 * 3600;
+    let (prefix, target) = (ip("2001:db8:2::"), ip("2001:db8:2::21"));
+    let mut bench = Bench::new();
+    bench.hear(UP, &ra(prefix, WEEK, 0));
+    bench.known_at(target, DN, MH);
+    for _ in 0..100 {
+        bench.hear(UP, &ra(prefix, 0, 0));
+        bench.advance(Duration::from_secs(60));
+    }
+    bench.advance(Duration::from_secs(2 * 3600 - 6_001));
+    assert!(bench.binding(target).is_some());
+    bench.advance(Duration::from_secs(2));
+    assert_eq!(bench.binding(target), None);
+    assert_eq!(bench.told(), ["forgotten 2001:db8:2::21 dn out-of-scope"]);
+}
+
+#[test]
+fn nsi_26_many_short_lived_prefixes_do_not_keep_the_real_one_out() {
+    const DAY: u32 = 24 * 3600;
+    let mut bench = Bench::new();
+    let assigned = bench.engine.prefixes(bench.now).count();
+    for number in 0..200 {
+        bench.hear(UP, &ra(Ipv6Addr::new(0x2001, 0xdb8, 0x10, number, 0, 0, 0, 0), 3_600, 0));
+    }
+    assert_eq!(bench.engine.prefixes(bench.now).count(), assigned + 64);
+    let target = ip("2001:db8:2::21");
+    bench.hear(UP, &ra(ip("2001:db8:2::"), DAY, 0));
+    bench.known_at(target, DN, MH);
+    for number in 0..200 {
+        bench.hear(UP, &ra(Ipv6Addr::new(0x2001, 0xdb8, 0x11, number, 0, 0, 0, 0), 7_200, 0));
+    }
+    assert_eq!(bench.place(target), "dn mH reachable");
+    assert_eq!(bench.engine.prefixes(bench.now).count(), assigned + 64);
 }
 
 #[test]

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use magpie_engine::{BindingState, Discard, LinkId};
+use magpie_engine::{BindingState, Config, Discard, KernelEvent, LinkId};
 use magpie_wire::Message;
 
 use crate::bench::{Bench, ok_na, probe, search};
 use crate::frame::{dad, na, ns};
-use crate::names::{DN, MB, MH, UP, X, Y, ip, link_local, p, station};
+use crate::names::{DN, MB, MC, MH, THIRD, UP, X, Y, ip, link_local, p, station};
 
 #[test]
 fn nso_01_a_multicast_solicitation_octet_by_octet() {
@@ -40,6 +40,27 @@ fn nso_03_three_questions_a_second_apart_then_hold_down() {
     assert_eq!(heard, expected);
     assert_eq!(bench.engine.held_down(), 1);
     assert!(bench.counter(Discard::HeldDown) > 1_000);
+}
+
+#[test]
+fn nso_03_nso_09_askers_on_all_links_in_turn() {
+    for pause in [7, 100, 900, 3_500, 4_000, 7_300] {
+        let mut bench = Bench::with_third();
+        for asker in [UP, DN, THIRD].into_iter().cycle().take(120_000 / pause) {
+            bench.hear(asker, &ns(Y));
+            bench.advance_ms(pause.try_into().expect("seconds"));
+        }
+        let asked = bench.heard_in_time();
+        for link in ["up ", "dn ", "third "] {
+            let times: Vec<_> = asked
+                .iter()
+                .filter(|(_, said)| said.starts_with(link))
+                .map(|(at, _)| *at)
+                .collect();
+            assert!(times.len() > 3, "{link}is asked again: {times:?}");
+            assert!(times.windows(4).all(|run| run[3] - run[0] >= 20_000), "{link}: {times:?}");
+        }
+    }
 }
 
 #[test]
@@ -154,6 +175,38 @@ fn nso_09_a_sign_of_life_ends_that_at_once() {
 }
 
 #[test]
+fn nso_09_even_if_a_route_of_a_predecessor_leads_to_it() {
+    let mut bench = Bench::empty(Config::default(), 1);
+    bench.routes.insert(Y, DN);
+    bench.boot();
+    for _ in 0..200 {
+        bench.hear(UP, &ns(Y));
+        bench.advance_ms(100);
+    }
+    let questions = bench.heard().into_iter().filter(|said| *said == search(Y)).count();
+    assert_eq!(questions, 3);
+    assert_eq!(bench.binding(Y), None);
+    assert!(bench.routes.is_empty());
+}
+
+#[test]
+fn nso_09_only_the_link_that_came_up_is_asked_anew() {
+    let mut bench = Bench::with_third();
+    bench.hear(UP, &ns(Y));
+    bench.advance(Duration::from_secs(4));
+    bench.link(THIRD, MC, false);
+    bench.link(THIRD, MC, true);
+    bench.advance(Duration::from_secs(4));
+    bench.forget_log();
+    bench.hear(UP, &ns(Y));
+    bench.advance(Duration::from_secs(4));
+    let asked: Vec<_> =
+        bench.heard().into_iter().filter(|said| said.contains("NS P::77")).collect();
+    assert!(asked.iter().all(|said| said.starts_with("third ")), "{asked:?}");
+    assert_eq!(asked.len(), 3);
+}
+
+#[test]
 fn nso_10_known_targets_do_not_suffer_from_a_flood_of_unknown_ones() {
     let mut bench = Bench::known_x();
     let mut rng = fastrand::Rng::with_seed(10);
@@ -184,6 +237,31 @@ fn nso_10_known_targets_do_not_suffer_from_a_flood_of_unknown_ones() {
     assert!(searches <= 51 * 256, "{searches} questions for unknown ones");
     assert!(bench.engine.resolutions() <= 256);
     assert_eq!(bench.state(X), Some(BindingState::Reachable));
+}
+
+#[test]
+fn nso_10_neighbors_do_not_suffer_from_what_our_kernel_looks_for() {
+    for frames in [true, false] {
+        let mut bench = Bench::new();
+        bench.host(Y, DN, MH);
+        for number in 0..400 {
+            let target = p(0x1000 + number);
+            if frames {
+                bench.kernel_sends(UP, &ns(target));
+            } else {
+                bench.kernel(KernelEvent::Miss { link: UP, target });
+            }
+        }
+        assert_eq!(bench.engine.resolutions(), 64);
+        assert_eq!(bench.counter(Discard::ResolutionsFull), 400 - 64);
+        bench.forget_log();
+        bench.hear(UP, &ns(Y));
+        assert_eq!(bench.heard(), [search(Y), ok_na(Y)]);
+        bench.advance(Duration::from_secs(10));
+        assert_eq!(bench.engine.resolutions(), 0);
+        bench.kernel(KernelEvent::Miss { link: UP, target: p(0x2000) });
+        assert_eq!(bench.engine.resolutions(), 1, "there is room again");
+    }
 }
 
 #[test]

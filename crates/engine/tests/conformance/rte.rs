@@ -5,8 +5,8 @@ use std::time::Duration;
 use magpie_engine::{BindingState, Config, Discard, Input, KernelEvent, Limits, LinkId, RouteView};
 
 use crate::bench::{Bench, ok_na, search};
-use crate::frame::{dad, na, ns, unreachable};
-use crate::names::{DN, EVIL, MB, MH, UP, X, Y, Z, p};
+use crate::frame::{dad, na, ns, ra, unreachable};
+use crate::names::{DN, EVIL, MA, MB, MH, THIRD, UP, X, Y, Z, p};
 
 #[test]
 fn rte_01_a_binding_has_a_host_route_as_long_as_it_lives() {
@@ -107,6 +107,9 @@ fn rte_04_leftovers_without_a_place_in_the_relay_are_removed() {
     bench.routes.insert(outside, DN);
     bench.routes.insert(p(0x10), DN);
     bench.boot();
+    // Advertisements may yet show that it belongs to the subnet.
+    assert_eq!(bench.routes.keys().copied().collect::<Vec<_>>(), [outside]);
+    bench.advance(Duration::from_secs(30));
     assert!(bench.routes.is_empty(), "{:?}", bench.routes);
 }
 
@@ -121,6 +124,41 @@ fn rte_04_a_leftover_with_its_saved_place_is_probed_by_unicast() {
     bench.station(X).deaf = false;
     bench.advance(Duration::from_secs(1));
     assert_eq!(bench.place(X), "dn mH reachable");
+}
+
+#[test]
+fn rte_04_leftovers_wait_until_the_subnet_is_known() {
+    let ways: [fn(&mut Bench); 2] = [
+        |bench| bench.address(UP, "2001:db8:1::10/64"),
+        |bench| bench.hear(UP, &ra(p(0), 3_600, 0)),
+    ];
+    for becomes_known in ways {
+        let mut bench = Bench::empty(Config::default(), 1);
+        bench.host(X, DN, MH);
+        bench.routes.insert(X, DN);
+        bench.routes.insert(Y, DN);
+        bench.kernel(KernelEvent::Overrun);
+        bench.link(UP, MA, true);
+        bench.link(DN, MB, true);
+        bench.address(UP, "fe80::10/64");
+        bench.address(DN, "fe80::11/64");
+        bench.resync();
+        bench.handle(Input::Restore { target: X, link: DN, lladdr: Some(MH) });
+        bench.advance(Duration::from_secs(15));
+        bench.resync();
+        bench.advance(Duration::from_secs(14));
+        let done = bench.done();
+        assert!(!done.iter().any(|text| text.contains("route")), "{done:?}");
+        assert_eq!(bench.engine.bindings(bench.now).count(), 0, "the subnet is not known");
+
+        becomes_known(&mut bench);
+        assert_eq!(bench.place(X), "dn mH reachable");
+        assert_eq!(bench.place(Y), "dn - probing");
+        bench.advance(Duration::from_secs(10));
+        assert_eq!(bench.routes.keys().copied().collect::<Vec<_>>(), [X]);
+        let done = bench.done();
+        assert!(!done.iter().any(|text| text.contains("route P::21")), "{done:?}");
+    }
 }
 
 #[test]
@@ -144,6 +182,31 @@ fn rte_05_a_link_that_was_down_is_verified_and_restored() {
 }
 
 #[test]
+fn rte_05_no_route_leads_to_a_link_that_is_down() {
+    const NETWORK_IS_DOWN: i32 = 100;
+    let mut bench = Bench::known_x();
+    bench.known(p(0x22), DN);
+    // With the link the kernel takes down its routes, and the news of that is lost.
+    bench.link(DN, MB, false);
+    bench.routes.clear();
+    bench.refuse_routes(NETWORK_IS_DOWN);
+    bench.forget_log();
+    bench.resync();
+    let first = bench.engine.poll_timeout().expect("upkeep");
+    assert!(first.at.since(bench.now) > Duration::from_secs(10), "{first:?}");
+    bench.advance(Duration::from_secs(600));
+    bench.resync();
+    assert_eq!(bench.transcript(), Vec::<String>::new());
+
+    bench.ack();
+    bench.link(DN, MB, true);
+    for target in [X, p(0x22)] {
+        assert_eq!(bench.state(target), Some(BindingState::Reachable));
+        assert_eq!(bench.routes.get(&target), Some(&DN));
+    }
+}
+
+#[test]
 fn rte_06_without_carrier_nothing_is_promised() {
     let mut bench = Bench::known_x();
     bench.link(DN, MB, false);
@@ -156,6 +219,22 @@ fn rte_06_without_carrier_nothing_is_promised() {
     bench.hear(UP, &ns(X));
     assert_eq!(bench.heard(), [ok_na(X)], "verified when the carrier came back");
     assert_eq!(bench.routes.get(&X), Some(&DN));
+}
+
+#[test]
+fn rte_06_who_left_a_link_without_carrier_is_found_at_once() {
+    let mut bench = Bench::with_third();
+    bench.known(X, DN);
+    bench.link(DN, MB, false);
+    bench.station(X).link = THIRD;
+    bench.advance(Duration::from_secs(1));
+    bench.forget_log();
+    bench.hear(UP, &ns(X));
+    let said = bench.transcript();
+    assert!(said.contains(&"route P::21 third".to_owned()), "{said:?}");
+    assert!(said.contains(&ok_na(X)), "{said:?}");
+    assert!(!said.iter().any(|text| text.starts_with("unroute")), "{said:?}");
+    assert_eq!(bench.place(X), "third mH reachable");
 }
 
 #[test]
@@ -308,7 +387,7 @@ fn rte_13_a_miss_is_searched_for_everywhere_and_held_down() {
     // The kernel asks on up itself; the answer it gets there counts.
     let mut bench = Bench::new();
     bench.kernel_sends(UP, &ns(Z));
-    bench.hear(UP, &na(Z, crate::names::MZ).to(crate::names::MA, p(0x10)));
+    bench.hear(UP, &na(Z, crate::names::MZ).to(MA, p(0x10)));
     assert_eq!(bench.routes.get(&Z), Some(&UP));
 }
 

@@ -120,6 +120,38 @@ fn tim_03_any_number_of_probes_can_be_configured() {
 }
 
 #[test]
+fn tim_03_only_a_question_that_was_asked_can_remain_unanswered() {
+    // More hosts than the budget of probes reaches when they fall due together.
+    const HOSTS: u16 = 3_000;
+    let mut bench = Bench::new();
+    for number in 0..HOSTS {
+        let (target, lladdr) = (p(0x1000 + number), station(number));
+        bench.host(target, DN, lladdr);
+        bench.handle(Input::Restore { target, link: DN, lladdr: Some(lladdr) });
+    }
+    bench.advance(Duration::from_secs(6 * 60));
+    let told = bench.told();
+    assert!(told.iter().all(|text| text.starts_with("found")), "nobody was forgotten");
+    assert_eq!(told.len(), HOSTS.into());
+    let overdue = bench
+        .engine
+        .bindings(bench.now)
+        .filter(|binding| binding.confirmed.is_none_or(|age| age > Duration::from_secs(80)));
+    assert_eq!(overdue.count(), 0, "all had their turn");
+}
+
+#[test]
+fn tim_03_where_nothing_can_be_asked_nobody_is_forgotten() {
+    let mut bench = Bench::known_x();
+    bench.address_in_state(DN, "fe80::11/64", true);
+    bench.advance(Duration::from_secs(3600));
+    assert_eq!(bench.place(X), "dn mH stale");
+    assert_eq!(bench.transcript(), Vec::<String>::new());
+    bench.address(DN, "fe80::11/64");
+    assert_eq!(bench.place(X), "dn mH reachable");
+}
+
+#[test]
 fn tim_04_a_host_that_sleeps_keeps_its_binding() {
     // Nobody asks meanwhile.
     let mut bench = Bench::known_x();

@@ -79,9 +79,23 @@ pub(crate) fn new_lladdr_is_in_all_answers() -> Outcome {
     let answer = asker.resolve(address)?;
     assert_eq!((answer.ethernet_source, answer.advert.target_lladdr), (new, Some(new)));
     let mut prober = place.station("prober", "up")?;
-    prober.ask_at(address, new)?;
+    let mut below = Tester::attach(&place.gateway, "lan")?;
+    below.set_outgoing(true);
+    // From an address of wider scope, the kernel would forward it.
+    let source: Ipv6Addr = "2001:db8:99::1".parse()?;
+    let question = prober.question(address);
+    prober.send_packet(&Packet {
+        source,
+        destination: address,
+        ethernet_destination: new,
+        ..question
+    })?;
     let answer = prober.await_answer(address, LIMIT)?;
     assert_eq!((answer.ethernet_source, answer.advert.target_lladdr), (new, Some(new)));
+    // The guard goes by the new one too.
+    below.expect_none(SILENCE, "a forwarded probe", |frame| {
+        frame.icmpv6().is_some_and(|found| found.kind == 135 && found.hop_limit == 254)
+    })?;
     magpie.stop()?;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Host routes in a real kernel: when they come, when they go, and what is left alone.
 
 use std::error::Error;
+use std::fs;
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
@@ -78,6 +79,35 @@ pub(crate) fn foreign_route_is_left_alone() -> Outcome {
     Ok(())
 }
 
+pub(crate) fn last_of_two_foreign_routes_counts() -> Outcome {
+    let place = Place::new()?;
+    let gateway = &place.gateway;
+    let address = host_address(0x21);
+    let lab = gateway.ifindex("lab")?;
+    let near = Route::on_link(address, 128, lab);
+    let far = Route { metric: 2048, ..near };
+    for foreign in [&near, &far] {
+        gateway.add_route(foreign)?;
+    }
+    let magpie = place.magpie()?;
+    let (_lower, _) = place.host("lower", "down", 0x21)?;
+    let mut asker = place.station("asker", "up")?;
+    gateway.delete_route(&near)?;
+    asker.ask(address)?;
+    expect_no_answer(&mut asker, address)?;
+    assert!(routes_to(gateway, address)?.iter().all(|route| route.protocol != PROTOCOL));
+
+    // One that replaces another is the last one, without the other's end having been announced.
+    let wan = Route { oif: Some(gateway.ifindex("wan")?), ..far };
+    gateway.execute("replace a route", |batch| {
+        batch.replace_route(&wan);
+    })?;
+    gateway.delete_route(&wan)?;
+    asker.resolve(address)?;
+    magpie.stop()?;
+    Ok(())
+}
+
 pub(crate) fn link_that_was_down_serves_again() -> Outcome {
     let place = Place::new()?;
     let magpie = place.magpie()?;
@@ -94,6 +124,27 @@ pub(crate) fn link_that_was_down_serves_again() -> Outcome {
     pinger.wait_reply(LIMIT)?;
     let routes = routes_to(&place.gateway, address)?;
     assert!(routes.iter().any(|route| route.protocol == PROTOCOL), "{routes:?}");
+    magpie.stop()?;
+    Ok(())
+}
+
+pub(crate) fn routes_that_went_in_silence_are_made_again() -> Outcome {
+    let place = Place::new()?;
+    {
+        let _entered = place.gateway.enter()?;
+        fs::write("/proc/sys/net/ipv6/route/skip_notify_on_dev_down", "1")?;
+    }
+    let magpie = place.magpie()?;
+    let (_lower, address) = place.host("lower", "down", 0x21)?;
+    let pinger = Pinger::start(&place.router, &Ping::new(address), Duration::from_millis(100))?;
+    pinger.wait_reply(LIMIT)?;
+    magpie.await_host(address, "lan")?;
+    let mut watch = magpie.watch()?;
+    place.gateway.set_down("lan")?;
+    await_link(&mut watch, "lan", "down")?;
+    assert_eq!(routes_to(&place.gateway, address)?, []);
+    place.gateway.set_up("lan")?;
+    pinger.wait_reply(LIMIT)?;
     magpie.stop()?;
     Ok(())
 }

@@ -116,15 +116,31 @@ impl NetlinkSocket {
         mut each: impl FnMut(u32, Result<(), KernelError>),
     ) -> Result<usize, NetlinkError> {
         let mut count = 0;
-        while let Some(messages) = self.receive()? {
-            for message in messages {
-                if let Some(verdict) = message.verdict() {
-                    each(message.seq, verdict);
-                    count += 1;
-                }
-            }
+        while let Some(read) = self.read_some_acks(&mut each)? {
+            count += read;
         }
         Ok(count)
+    }
+
+    /// Reads one datagram of acknowledgements as [`NetlinkSocket::read_acks`] reads all; `None` if
+    /// there is none. Whoever knows how many to expect is spared asking in vain for one more.
+    ///
+    /// # Errors
+    ///
+    /// As [`NetlinkSocket::read_acks`].
+    pub fn read_some_acks(
+        &mut self,
+        mut each: impl FnMut(u32, Result<(), KernelError>),
+    ) -> Result<Option<usize>, NetlinkError> {
+        let Some(messages) = self.receive()? else { return Ok(None) };
+        let mut count = 0;
+        for message in messages {
+            if let Some(verdict) = message.verdict() {
+                each(message.seq, verdict);
+                count += 1;
+            }
+        }
+        Ok(Some(count))
     }
 
     /// Waits until something can be read; false if `deadline` passed first.
