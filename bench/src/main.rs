@@ -1,0 +1,84 @@
+//! Measures Magpie beside a reference proxy and other programs, in one run and on one machine.
+//!
+//! Each measurement builds a network of its own in namespaces, starts one system on the router in
+//! its middle, lays a load on it and notes figures. A scenario says what to measure, a system how
+//! to start it; `main` goes through all pairs, round by round, so that what slows the machine down
+//! for a while strikes all systems alike.
+#![forbid(unsafe_code)]
+
+mod account;
+mod args;
+mod cpu;
+mod daemon;
+mod error;
+mod generator;
+mod interrupt;
+mod lab;
+mod programs;
+mod report;
+mod scenario;
+mod stats;
+mod system;
+mod targets;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser as _;
+
+use args::Args;
+use error::BenchError;
+use programs::Programs;
+use report::Report;
+use scenario::Trial;
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("magpie-bench: {}", report::chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Measures everything; false if a criterion that was to be checked is not met.
+fn run(args: &Args) -> Result<bool, BenchError> {
+    let (scenarios, systems) = (args.scenarios()?, args.systems()?);
+    // Building may take the network, which is out of reach from inside the namespaces.
+    let programs = Programs::prepare(args.magpie.clone(), args.install)?;
+    magpie_sys::netns::enter_user_namespace()?;
+    interrupt::watch()?;
+    cpu::pin(cpu::NETWORK)?;
+    cpu::hurry();
+    let patience = Duration::from_secs(args.patience.into());
+    let mut report = Report::new(args.quick);
+    for round in 0..args.rounds() {
+        for scenario in scenarios.iter().filter(|scenario| round < scenario.rounds) {
+            for &system in &systems {
+                let harmful = scenario.many_targets && system.takes_neighbor_entries();
+                if !(scenario.fits)(system) || !system.is_here(&programs) || (harmful && !args.all)
+                {
+                    continue;
+                }
+                // What cannot be told about the machine does not keep it from being used.
+                let _ = account::await_quiet(patience);
+                eprintln!("round {}: {} of {}", round + 1, scenario.name, system.name());
+                let trial = Trial { system, programs: &programs, quick: args.quick };
+                let outcome = (scenario.measure)(&trial);
+                interrupt::check()?;
+                report.add(scenario, system, round, outcome);
+            }
+        }
+    }
+    print!("{}", report.to_text(&scenarios));
+    eprintln!("All figures: {}", report.save()?.display());
+    Ok(!args.check || report.passes(&scenarios))
+}
+
+/// The folder of this package: cargo tells where it is.
+fn home() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from("bench"), PathBuf::from)
+}
