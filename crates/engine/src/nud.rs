@@ -111,8 +111,6 @@ impl Engine {
         }
         self.refute_claim(target, &advert, now);
         self.settle(target, now);
-        // Behind the request for the route, which those who wait need first.
-        self.join_everywhere(target);
     }
 
     /// Sees to it that the host route leads to a confirmed target, and answers those who wait as
@@ -123,6 +121,8 @@ impl Engine {
         let link = binding.link;
         self.routes.want(target, Some(link));
         self.reconcile_route(target);
+        // Before any answer, but behind the request for the route, which those who wait need first.
+        self.join_everywhere(target);
         if self.routes.leads_to(target, link) {
             return self.on_routed(target, now);
         }
@@ -140,8 +140,6 @@ impl Engine {
         if !binding.is_reachable(now) || !self.routes.leads_to(target, binding.link) {
             return;
         }
-        // Where the route was there already, nobody has joined yet (RFC 4861 section 7.2.8).
-        self.join_everywhere(target);
         self.announce(target, now);
         self.answer_waiting(target, now);
     }
