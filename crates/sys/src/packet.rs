@@ -105,24 +105,6 @@ impl PacketSocket {
     ///
     /// [`PacketError`]: no privilege, no such link, or not an Ethernet link.
     pub fn open(ifindex: u32) -> Result<Self, PacketError> {
-        Self::open_with(ifindex, Self::attach_filter)
-    }
-
-    /// Opens a socket without the filter: it receives all frames of the link `ifindex` in both
-    /// directions, those for other stations included. For tests and load generators.
-    ///
-    /// # Errors
-    ///
-    /// As [`PacketSocket::open`].
-    pub fn open_unfiltered(ifindex: u32) -> Result<Self, PacketError> {
-        Self::open_with(ifindex, |_| Ok(()))
-    }
-
-    /// Opens a socket that `prepare` gets before it receives anything.
-    fn open_with(
-        ifindex: u32,
-        prepare: impl FnOnce(&Self) -> Result<(), PacketError>,
-    ) -> Result<Self, PacketError> {
         let Some(index) = i32::try_from(ifindex).ok().filter(|index| *index > 0) else {
             return Err(PacketError::NoLink { ifindex, source: Errno::NODEV.into() });
         };
@@ -141,7 +123,7 @@ impl PacketSocket {
         if hardware_type != libc::ARPHRD_ETHER {
             return Err(PacketError::NotEthernet { ifindex, hardware_type });
         }
-        prepare(&socket)?;
+        socket.attach_filter()?;
         socket.enlarge_buffer()?;
         socket.change_membership(libc::PACKET_ADD_MEMBERSHIP, libc::PACKET_MR_ALLMULTI)?;
         socket.bind(ETH_P_ALL)?;
