@@ -4,18 +4,20 @@ use std::time::Duration;
 
 use ipnet::Ipv6Net;
 
+use crate::{Member, Members, Rules};
+
 /// Settings of one relay. [`Config::default`] needs no reading.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The prefixes of the subnet. If there are none, those of the addresses on the links and of
-    /// the Router Advertisements heard on them are taken.
-    pub prefixes: Vec<Ipv6Net>,
-    /// Which address advertisements come from.
-    pub na_source: NaSource,
-    /// Longest random delay before a multicast solicitation is answered. With several proxies in
-    /// parallel up to one second keeps them from answering at once (RFC 4861 section 7.2.7);
-    /// zero with one. Probes to one node and duplicate address detection are never delayed.
-    pub answer_delay: Duration,
+    /// The prefixes of the subnet.
+    pub prefixes: Prefixes,
+    /// Which targets are answered for, and how.
+    pub rules: Rules,
+    /// How each link is treated, in the order of [`Member`]; a link beyond the last has the
+    /// defaults.
+    pub links: Vec<LinkConfig>,
+    /// Which hosts get a host route.
+    pub routes: RoutePolicy,
     /// Timing.
     pub timing: Timing,
     /// Caps.
@@ -25,13 +27,109 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            prefixes: Vec::new(),
-            na_source: NaSource::LinkLocal,
-            answer_delay: Duration::ZERO,
+            prefixes: Prefixes::default(),
+            rules: Rules::default(),
+            links: Vec::new(),
+            routes: RoutePolicy::All,
             timing: Timing::default(),
             limits: Limits::default(),
         }
     }
+}
+
+impl Config {
+    /// Treats all links alike.
+    pub fn alike(link: LinkConfig) -> Self {
+        Self { links: vec![link; Members::MAX], ..Self::default() }
+    }
+
+    /// Returns how a link is treated.
+    pub fn link(&self, member: Member) -> LinkConfig {
+        self.links.get(usize::from(member.0)).copied().unwrap_or_default()
+    }
+}
+
+/// The prefixes of a relay's subnet.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Prefixes {
+    /// Those of the addresses on the links and of the Router Advertisements heard on them, as
+    /// they come and go.
+    pub learned: bool,
+    /// Those that were written down.
+    pub listed: Vec<Ipv6Net>,
+}
+
+impl Prefixes {
+    /// These and no others.
+    pub fn only(listed: Vec<Ipv6Net>) -> Self {
+        Self { learned: false, listed }
+    }
+}
+
+impl Default for Prefixes {
+    fn default() -> Self {
+        Self { learned: true, listed: Vec::new() }
+    }
+}
+
+/// How one link of a relay is treated.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct LinkConfig {
+    /// Its addresses and the Router Advertisements heard on it show what the subnet is.
+    pub shows_subnet: bool,
+    /// Which address advertisements come from.
+    pub na_source: NaSource,
+    /// The R flag of advertisements.
+    pub router_flag: RouterFlag,
+    /// Longest random delay before a multicast solicitation is answered. With several proxies in
+    /// parallel up to one second keeps them from answering at once (RFC 4861 section 7.2.7);
+    /// zero with one. Probes to one node and duplicate address detection are never delayed.
+    pub answer_delay: Duration,
+}
+
+impl Default for LinkConfig {
+    fn default() -> Self {
+        Self {
+            shows_subnet: true,
+            na_source: NaSource::LinkLocal,
+            router_flag: RouterFlag::Auto,
+            answer_delay: Duration::ZERO,
+        }
+    }
+}
+
+/// The R flag of advertisements (RFC 4861 section 4.4).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RouterFlag {
+    /// As the target itself has it; not set where that is not known.
+    Auto,
+    /// Always set.
+    On,
+    /// Never set. A router that is advertised so loses its hosts (RFC 4861 section 7.2.5).
+    Off,
+}
+
+impl RouterFlag {
+    /// Returns the flag for a target that has it itself, or not.
+    pub(crate) fn of(self, target: bool) -> bool {
+        match self {
+            Self::Auto => target,
+            Self::On => true,
+            Self::Off => false,
+        }
+    }
+}
+
+/// Which hosts get a host route.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RoutePolicy {
+    /// Those that the kernel would not find without.
+    Needed,
+    /// All.
+    All,
+    /// None: others see to the routes. Hosts are answered for whether the kernel would find them
+    /// or not.
+    Never,
 }
 
 /// Which address of the sending link advertisements come from. Some networks drop all but one.
@@ -90,6 +188,8 @@ pub struct Limits {
     pub groups_per_link: usize,
     /// Targets remembered for not answering.
     pub held_down: usize,
+    /// Targets remembered for having been asked for; see [`Engine::seen`](crate::Engine::seen).
+    pub seen: usize,
     /// Multicast solicitations for new targets on one link, per second, and at once.
     pub solicits_per_second: u32,
     /// Solicitations that verify known bindings on one link, per second, and at once.
@@ -107,6 +207,7 @@ impl Default for Limits {
             kernel_resolutions_per_link: 64,
             groups_per_link: 2_048,
             held_down: 4_096,
+            seen: 1_024,
             solicits_per_second: 256,
             probes_per_second: 1_024,
         }

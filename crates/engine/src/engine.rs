@@ -18,8 +18,8 @@ use crate::route::Routes;
 use crate::scope::Scope;
 use crate::timer::Timers;
 use crate::{
-    BindingView, Config, Counters, Discard, Event, Input, Instant, KernelOp, LinkId, Lost, Output,
-    RequestId, ScopePrefix, Timer, Wakeup,
+    BindingView, Config, Counters, Discard, Event, Input, Instant, KernelOp, LinkConfig, LinkId,
+    Lost, Output, RequestId, ScopePrefix, Timer, Wakeup,
 };
 
 /// How long askers wait, whatever happens: a little longer than they ask (RFC 4861 section 10,
@@ -252,7 +252,8 @@ impl Engine {
             }
             Message::RouterAdvert(advert) => {
                 let mut changed = false;
-                for prefix in advert.prefixes() {
+                let shows_subnet = self.link_config(id).shows_subnet;
+                for prefix in advert.prefixes().filter(|_| shows_subnet) {
                     changed |= self.scope.announce(id, prefix, now);
                 }
                 if changed {
@@ -476,6 +477,12 @@ impl Engine {
         if self.rarely.due((link, Rare::Claim), now) {
             self.report(event);
         }
+    }
+
+    /// How a link is treated.
+    pub(crate) fn link_config(&self, link: LinkId) -> LinkConfig {
+        let member = self.links.get(&link).map(|link| link.info.member);
+        member.map(|member| self.config.link(member)).unwrap_or_default()
     }
 
     pub(crate) fn link_of_lladdr(&self, lladdr: LinkAddr) -> Option<LinkId> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ipnet::Ipv6Net;
 use magpie_wire::LinkAddr;
 
-use crate::RequestId;
+use crate::{Member, RequestId};
 
 /// Kernel interface index of one link: its identity, whatever its name becomes.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -125,6 +125,8 @@ pub enum KernelEvent {
 /// What is known of a link.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct LinkInfo {
+    /// Which of the configured links it is.
+    pub member: Member,
     /// The link-layer address that our frames carry.
     pub lladdr: LinkAddr,
     /// Administratively up and with carrier.

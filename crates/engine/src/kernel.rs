@@ -269,9 +269,12 @@ impl Engine {
     }
 
     fn on_addresses_changed(&mut self, now: Instant) {
+        let config = &self.config;
+        let shows_subnet = |info: &LinkInfo| config.link(info.member).shows_subnet;
         let assigned = self
             .links
             .iter()
+            .filter(|(_, link)| shows_subnet(&link.info))
             .flat_map(|(id, link)| link.addresses.iter().map(|own| (own.net, *id)));
         self.scope.set_assigned(assigned);
         self.on_scope_changed(now);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::Ipv6Net;
 use magpie_wire::{PrefixInformation, is_proxiable};
 
-use crate::{Instant, LinkId, ScopePrefix};
+use crate::{Instant, LinkId, Prefixes, ScopePrefix};
 
 /// Prefixes that routers announce are believed up to this many, so that a flood of
 /// advertisements cannot grow the table.
@@ -44,10 +44,11 @@ impl End {
     }
 }
 
-/// The prefixes of the subnet: configured ones, or those that addresses and routers show.
+/// The prefixes of the subnet: those that were written down, and those that addresses and routers
+/// show.
 #[derive(Debug, Default)]
 pub(crate) struct Scope {
-    configured: Vec<Ipv6Net>,
+    configured: Prefixes,
     /// On-link prefixes of this host's own addresses.
     assigned: Vec<(Ipv6Net, LinkId)>,
     /// Prefixes of Router Advertisements, and when they end.
@@ -55,11 +56,11 @@ pub(crate) struct Scope {
 }
 
 impl Scope {
-    pub(crate) fn new(configured: Vec<Ipv6Net>) -> Self {
+    pub(crate) fn new(configured: Prefixes) -> Self {
         Self { configured, ..Self::default() }
     }
 
-    pub(crate) fn configure(&mut self, configured: Vec<Ipv6Net>) {
+    pub(crate) fn configure(&mut self, configured: Prefixes) {
         self.configured = configured;
     }
 
@@ -69,11 +70,18 @@ impl Scope {
         if !is_proxiable(target) {
             return false;
         }
-        if !self.configured.is_empty() {
-            return self.configured.iter().any(|prefix| prefix.contains(&target));
-        }
-        self.assigned.iter().any(|(prefix, _)| prefix.contains(&target))
-            || self.announced.keys().any(|(prefix, _)| prefix.contains(&target))
+        self.longest(target).is_some()
+    }
+
+    /// Returns the length of the longest prefix of the subnet that `target` is in.
+    pub(crate) fn longest(&self, target: Ipv6Addr) -> Option<u8> {
+        let learned = self.configured.learned.then(|| {
+            let assigned = self.assigned.iter().map(|(prefix, _)| prefix);
+            assigned.chain(self.announced.keys().map(|(prefix, _)| prefix))
+        });
+        let prefixes = self.configured.listed.iter().chain(learned.into_iter().flatten());
+        let around = prefixes.filter(|prefix| prefix.contains(&target));
+        around.map(Ipv6Net::prefix_len).max()
     }
 
     pub(crate) fn set_assigned(&mut self, assigned: impl Iterator<Item = (Ipv6Net, LinkId)>) {
@@ -148,8 +156,8 @@ impl Scope {
     }
 
     pub(crate) fn prefixes(&self, now: Instant) -> impl Iterator<Item = ScopePrefix> + '_ {
-        let learned = self.configured.is_empty();
-        let configured = self.configured.iter().map(|prefix| ScopePrefix {
+        let learned = self.configured.learned;
+        let configured = self.configured.listed.iter().map(|prefix| ScopePrefix {
             prefix: *prefix,
             link: None,
             lifetime: None,

@@ -162,14 +162,15 @@ impl Engine {
         let Some(link) = self.links.get(&id).filter(|link| link.usable()) else {
             return false;
         };
-        let Some(source) = link.advert_source(self.config.na_source, target) else {
+        let policy = self.config.link(link.info.member);
+        let Some(source) = link.advert_source(policy.na_source, target) else {
             self.counters.count(Discard::NoSource);
             return false;
         };
         let lladdr = link.info.lladdr;
         let advert = Advert {
             target,
-            router: flags.router,
+            router: policy.router_flag.of(flags.router),
             solicited: flags.solicited,
             overrides: flags.overrides,
             target_lladdr: Some(lladdr),

@@ -128,7 +128,7 @@ impl Engine {
         }
         binding.answered = Some((asker.link, asker.source, now));
         let router = binding.router;
-        let longest = self.config.answer_delay;
+        let longest = self.link_config(asker.link).answer_delay;
         if asker.multicast && !longest.is_zero() {
             let wait = longest.mul_f64(self.rng.f64());
             self.delay(now + wait, Delayed::Answer { asker, target });

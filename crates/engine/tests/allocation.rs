@@ -8,7 +8,8 @@ use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use magpie_engine::{
-    BindingState, Config, Discard, Engine, Input, Instant, KernelEvent, LinkId, LinkInfo, Output,
+    BindingState, Config, Discard, Engine, Input, Instant, KernelEvent, LinkId, LinkInfo, Member,
+    Output,
 };
 use magpie_wire::{
     Advert, LinkAddr, Malformed, Message, Packet, Solicit, multicast_lladdr, solicited_node,
@@ -65,8 +66,8 @@ impl Rig {
         let now = Instant::ZERO + Duration::from_secs(1_000);
         let mut rig = Self { engine: Engine::new(Config::default(), 1, now), now };
         rig.handle(Input::Kernel(KernelEvent::Overrun));
-        for (link, lladdr) in [(UP, OWN_UP), (DN, OWN_DN)] {
-            let info = LinkInfo { lladdr, running: true };
+        for (link, member, lladdr) in [(UP, 0, OWN_UP), (DN, 1, OWN_DN)] {
+            let info = LinkInfo { member: Member(member), lladdr, running: true };
             rig.handle(Input::Kernel(KernelEvent::Link { link, info }));
         }
         for (link, address) in [(UP, "fe80::10/64"), (UP, "2001:db8:1::10/64"), (DN, "fe80::11/64")]

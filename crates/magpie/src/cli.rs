@@ -7,7 +7,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use ipnet::Ipv6Net;
-use magpie_engine::{Config, NaSource, Timing};
+use magpie_engine::{Config, LinkConfig, NaSource, Prefixes, Timing};
 
 /// Where the control socket is unless the command line says otherwise.
 pub(crate) const DEFAULT_CONTROL: &str = "/run/magpie/magpie.sock";
@@ -218,14 +218,23 @@ impl RunArgs {
     /// What is asked of the engine.
     pub(crate) fn engine_config(&self) -> Config {
         let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
-        Config {
-            prefixes: self.prefixes.clone(),
+        let prefixes = if self.prefixes.is_empty() {
+            Prefixes::default()
+        } else {
+            Prefixes::only(self.prefixes.clone())
+        };
+        let link = LinkConfig {
             na_source: match self.na_source {
                 NaSourceArg::LinkLocal => NaSource::LinkLocal,
                 NaSourceArg::Global => NaSource::Global,
                 NaSourceArg::Target => NaSource::Target,
             },
             answer_delay: Duration::from_millis(u64::from(self.answer_delay)),
+            ..LinkConfig::default()
+        };
+        Config {
+            prefixes,
+            links: vec![link; self.interfaces.len()],
             timing: Timing {
                 alarm_interval: seconds(self.alarm_interval),
                 probe_interval: seconds(self.probe_interval),
@@ -323,7 +332,8 @@ mod tests {
     #[test]
     fn the_defaults_are_those_of_the_engine() {
         let cli = Cli::try_parse_from(["magpie", "-i", "a,b"]).unwrap();
-        assert_eq!(format!("{:?}", cli.run.engine_config()), format!("{:?}", Config::default()));
+        let defaults = Config { links: vec![LinkConfig::default(); 2], ..Config::default() };
+        assert_eq!(format!("{:?}", cli.run.engine_config()), format!("{defaults:?}"));
     }
 
     #[test]

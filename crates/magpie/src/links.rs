@@ -156,6 +156,17 @@ impl Links {
         self.members.iter().find(|member| member.name == name)
     }
 
+    /// What the engine wants to know of the link whose device has this index.
+    pub(crate) fn info(&self, ifindex: u32) -> Option<LinkInfo> {
+        let position = self.members.iter().position(|member| member.is(ifindex))?;
+        let device = self.members.get(position)?.device()?;
+        Some(LinkInfo {
+            member: magpie_engine::Member(u8::try_from(position).ok()?),
+            lladdr: device.lladdr,
+            running: device.up && device.carrier,
+        })
+    }
+
     /// The identity of the link whose device has this index.
     pub(crate) fn id(&self, ifindex: u32) -> Option<LinkId> {
         self.by_index(ifindex).map(|_| LinkId(ifindex))
@@ -211,11 +222,6 @@ impl Device {
     /// The identity of the link.
     pub(crate) fn id(&self) -> LinkId {
         LinkId(self.ifindex)
-    }
-
-    /// What the engine wants to know of it.
-    pub(crate) fn info(&self) -> LinkInfo {
-        LinkInfo { lladdr: self.lladdr, running: self.up && self.carrier }
     }
 
     /// How it is, in one stable word.
@@ -368,7 +374,7 @@ mod tests {
         links.observe(&device(8, "wan"));
         let down = LinkEvent { carrier: false, ..device(8, "wan") };
         assert_eq!(links.observe(&down), Verdict::Changed);
-        assert!(!links.by_index(8).unwrap().device().unwrap().info().running);
+        assert!(!links.info(8).unwrap().running);
         assert_eq!(links.by_index(8).unwrap().device().unwrap().state(), "no-carrier");
         let other = LinkEvent { lladdr: Some(LinkAddr([2; 6])), ..device(8, "wan") };
         assert_eq!(links.observe(&other), Verdict::Changed);

@@ -444,9 +444,9 @@ impl Service {
     /// Tells the engine how a link is now.
     fn feed_link(&mut self, ifindex: u32, now: Instant) {
         let link = LinkId(ifindex);
-        let device = self.links.by_index(ifindex).and_then(Member::device);
-        if let Some(device) = device.filter(|_| self.relay.ports.get(link).is_some()) {
-            let info = device.info();
+        if let Some(info) = self.links.info(ifindex)
+            && self.relay.ports.get(link).is_some()
+        {
             self.relay.feed_kernel(KernelEvent::Link { link, info }, now);
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
-use magpie_engine::{Instant, KernelEvent, KernelOp, LinkId, LinkInfo};
+use magpie_engine::{Instant, KernelEvent, KernelOp, LinkId, LinkInfo, Member};
 use magpie_wire::Packet;
 
 use crate::frame::Datagram;
@@ -164,7 +164,10 @@ impl Kernel {
     /// Returns what the kernel says of a link.
     pub(crate) fn describe(&self, link: LinkId) -> Option<KernelEvent> {
         let port = self.ports.get(&link)?;
-        let info = LinkInfo { lladdr: port.interface.lladdr, running: port.running };
+        let member = self.ports.keys().position(|known| *known == link)?;
+        let member = Member(u8::try_from(member).ok()?);
+        let lladdr = port.interface.lladdr;
+        let info = LinkInfo { member, lladdr, running: port.running };
         Some(KernelEvent::Link { link, info })
     }
 

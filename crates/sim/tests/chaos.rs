@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use magpie_engine::{Config, Instant, LinkId};
+use magpie_engine::{Config, Instant, LinkConfig, LinkId};
 use magpie_sim::{HostId, Medium, NodeId, Roam, Stack, World, pairs, seeds};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -63,7 +63,8 @@ impl Network {
     }
 
     fn add_node(&mut self) {
-        let config = Config { answer_delay: Duration::from_millis(200), ..Config::default() };
+        let answer_delay = Duration::from_millis(200);
+        let config = Config::alike(LinkConfig { answer_delay, ..LinkConfig::default() });
         let node = self.world.add_node(&self.links, config);
         self.nodes.push(Running { node, alive: true, down: None });
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use magpie_engine::{Config, LinkId};
+use magpie_engine::{Config, LinkConfig, LinkId};
 use magpie_sim::{Habits, HostId, Medium, NodeId, Roam, Stack, Validity, World, pairs, seeds};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -13,7 +13,8 @@ fn network(seed: u64) -> (World, [LinkId; 2], HostId, [NodeId; 2]) {
     let links = [(); 2].map(|()| world.add_link(Medium::default()));
     let router = world.add_router(links[0]);
     let nodes = [(); 2].map(|()| {
-        let config = Config { answer_delay: Duration::from_millis(200), ..Config::default() };
+        let answer_delay = Duration::from_millis(200);
+        let config = Config::alike(LinkConfig { answer_delay, ..LinkConfig::default() });
         world.add_node(&links, config)
     });
     (world, links, router, nodes)
@@ -140,7 +141,8 @@ fn sixty_hosts_live_through_an_afternoon_with_two_magpies() {
         ];
         let router = world.add_router(links[0]);
         let nodes = [(); 2].map(|()| {
-            let config = Config { answer_delay: Duration::from_millis(200), ..Config::default() };
+            let answer_delay = Duration::from_millis(200);
+            let config = Config::alike(LinkConfig { answer_delay, ..LinkConfig::default() });
             world.add_node(&links, config)
         });
         let mut hosts: Vec<_> = (0..60).map(|number| world.add_host(links[number % 3])).collect();

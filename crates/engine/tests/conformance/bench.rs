@@ -8,14 +8,14 @@ use std::time::Duration;
 use ipnet::Ipv6Net;
 use magpie_engine::{
     BindingState, BindingView, Config, Discard, Engine, Input, Instant, KernelEvent, KernelOp,
-    LinkId, LinkInfo, NaSource, Output, RequestId, Transmit,
+    LinkId, LinkInfo, Member, NaSource, Output, RequestId, Transmit,
 };
 use magpie_wire::{
     ALL_NODES, LinkAddr, Malformed, Message, Packet, multicast_lladdr, solicited_node,
 };
 
 use crate::frame::{Frame, dad, na};
-use crate::names::{DN, MA, MB, MC, THIRD, UP, mac};
+use crate::names::{DN, MA, MB, MC, THIRD, UP, mac, member};
 use crate::text;
 
 /// How long a silence is listened to.
@@ -116,7 +116,7 @@ impl Bench {
     /// An engine that has been told nothing.
     pub(crate) fn empty(config: Config, seed: u64) -> Self {
         let now = Instant::ZERO + Duration::from_secs(1_000);
-        let na_source = config.na_source;
+        let na_source = config.link(Member(0)).na_source;
         Self {
             engine: Engine::new(config, seed, now),
             now,
@@ -186,7 +186,7 @@ impl Bench {
     }
 
     pub(crate) fn link(&mut self, link: LinkId, lladdr: LinkAddr, running: bool) {
-        let info = LinkInfo { lladdr, running };
+        let info = LinkInfo { member: member(link), lladdr, running };
         self.links.insert(link, info);
         self.kernel(KernelEvent::Link { link, info });
     }
@@ -310,7 +310,7 @@ impl Bench {
     }
 
     pub(crate) fn reconfigure(&mut self, config: Config) {
-        self.na_source = config.na_source;
+        self.na_source = config.link(Member(0)).na_source;
         self.engine.reconfigure(config, self.now);
         self.settle();
     }

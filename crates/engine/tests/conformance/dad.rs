@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use magpie_engine::{Config, Discard};
+use magpie_engine::{Config, Discard, Prefixes};
 use magpie_wire::Message;
 
 use crate::bench::{Bench, ok_na, probe};
@@ -295,7 +295,8 @@ fn dad_12_who_lost_leaves_nothing_behind() {
 
 #[test]
 fn dad_13_a_prefix_is_not_defended() {
-    let config = Config { prefixes: vec!["2001:db8:1::/64".parse().unwrap()], ..Config::default() };
+    let prefixes = Prefixes::only(vec!["2001:db8:1::/64".parse().unwrap()]);
+    let config = Config { prefixes, ..Config::default() };
     let mut bench = Bench::with(config);
     for number in 0..50 {
         bench.hear(UP, &dad(p(0x1000 + number), station(number)).nonce(3));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use magpie_engine::{
     BindingState, BindingView, Config, Discard, Evidence, Input, KernelEvent, Limits, LinkId,
-    RouteView,
+    Prefixes, RouteView,
 };
 use magpie_wire::solicited_node;
 use proptest::prelude::*;
@@ -27,6 +27,7 @@ const LIMITS: Limits = Limits {
     groups_per_link: 1_000,
     resolutions_per_link: 4,
     held_down: 6,
+    seen: 6,
     solicits_per_second: 20,
     probes_per_second: 30,
 };
@@ -250,9 +251,9 @@ fn carry_out(bench: &mut Bench, step: &Step) {
         Step::Refuse => bench.refuse_routes(28),
         Step::Reconfigure { narrow } => {
             let prefixes = if *narrow {
-                vec!["2001:db8:1::20/125".parse().expect("a literal prefix")]
+                Prefixes::only(vec!["2001:db8:1::20/125".parse().expect("a literal prefix")])
             } else {
-                Vec::new()
+                Prefixes::default()
             };
             bench.reconfigure(Config { prefixes, ..config() });
         }

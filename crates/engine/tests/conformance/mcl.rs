@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use magpie_engine::{Config, Limits};
+use magpie_engine::{Config, Limits, Prefixes};
 use magpie_wire::Message;
 
 use crate::bench::{Bench, ok_na};
@@ -44,7 +44,8 @@ fn mcl_01_also_on_links_that_come_later_and_for_our_own_addresses() {
 
 #[test]
 fn mcl_02_the_group_is_left_with_the_last_address() {
-    let config = Config { prefixes: vec!["2001:db8:1::/48".parse().unwrap()], ..Config::default() };
+    let prefixes = Prefixes::only(vec!["2001:db8:1::/48".parse().unwrap()]);
+    let config = Config { prefixes, ..Config::default() };
     let mut bench = Bench::with(config);
     let (first, second) = (ip("2001:db8:1:0:1::21"), ip("2001:db8:1:0:2::21"));
     bench.known_at(first, DN, MH);

@@ -8,12 +8,17 @@
 
 use std::net::Ipv6Addr;
 
-use magpie_engine::LinkId;
+use magpie_engine::{LinkId, Member};
 use magpie_wire::LinkAddr;
 
 pub(crate) const UP: LinkId = LinkId(2);
 pub(crate) const DN: LinkId = LinkId(3);
 pub(crate) const THIRD: LinkId = LinkId(4);
+
+/// The place of a link in the configuration.
+pub(crate) fn member(link: LinkId) -> Member {
+    Member(u8::try_from(link.0).unwrap() - 2)
+}
 
 pub(crate) const MU: LinkAddr = mac(0x01);
 pub(crate) const MA: LinkAddr = mac(0x10);

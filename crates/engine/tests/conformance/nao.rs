@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use magpie_engine::{BindingState, Config, Discard, KernelEvent, NaSource};
+use magpie_engine::{BindingState, Config, Discard, KernelEvent, LinkConfig, NaSource, Prefixes};
 use magpie_wire::{Message, Packet};
 
 use crate::bench::{Bench, ok_na, probe, search};
@@ -97,7 +97,8 @@ fn nao_06_an_answer_octet_by_octet() {
 
 #[test]
 fn nao_07_source_is_an_assigned_address_of_the_sending_link() {
-    let config = Config { prefixes: vec!["2001:db8:1::/64".parse().unwrap()], ..Config::default() };
+    let prefixes = Prefixes::only(vec!["2001:db8:1::/64".parse().unwrap()]);
+    let config = Config { prefixes, ..Config::default() };
     let mut bench = Bench::with(config.clone());
     bench.address_gone(UP, p(0x10));
     bench.address(DN, "2001:db8:1::11/64");
@@ -127,7 +128,8 @@ fn nao_08_source_can_be_chosen() {
         (NaSource::Global, "P::10"),
         (NaSource::Target, "P::21"),
     ] {
-        let mut bench = Bench::with(Config { na_source, ..Config::default() });
+        let config = Config::alike(LinkConfig { na_source, ..LinkConfig::default() });
+        let mut bench = Bench::with(config);
         bench.known(X, DN);
         bench.hear(UP, &ns(X));
         let expected = format!("up mA>mU {expected}>fe80::1 NA P::21 S +TLLA mA");
@@ -147,7 +149,8 @@ fn nao_09_ethernet_source_is_that_of_the_link() {
 #[test]
 fn nao_10_answers_to_everybody_are_spread_if_so_configured() {
     let answer_delay = Duration::from_secs(1);
-    let mut bench = Bench::with(Config { answer_delay, ..Config::default() });
+    let config = Config::alike(LinkConfig { answer_delay, ..LinkConfig::default() });
+    let mut bench = Bench::with(config);
     bench.known(X, DN);
     for number in 0..50 {
         bench.hear(UP, &ns(X).by(station(number), link_local(0x1000 + number)));
@@ -175,7 +178,8 @@ fn nao_10_answers_to_everybody_are_spread_if_so_configured() {
 #[test]
 fn nao_10_a_delayed_answer_that_is_no_longer_true_is_not_given() {
     let answer_delay = Duration::from_secs(1);
-    let mut bench = Bench::with(Config { answer_delay, ..Config::default() });
+    let config = Config::alike(LinkConfig { answer_delay, ..LinkConfig::default() });
+    let mut bench = Bench::with(config);
     bench.known(X, DN);
     bench.hear(UP, &ns(X));
     bench.link(DN, MB, false);

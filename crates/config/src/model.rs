@@ -1,0 +1,224 @@
+//! What a configuration says, checked and complete: defaults are filled in, names are not looked up
+//! in the system yet.
+
+use std::net::Ipv6Addr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::Ipv6Net;
+use magpie_engine::{Limits, NaSource, RoutePolicy, RouterFlag, Timing};
+
+/// Everything that is configured.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What concerns the daemon as a whole.
+    pub daemon: Daemon,
+    /// Relays and responders, in their order.
+    pub relays: Vec<Relay>,
+}
+
+/// What concerns the daemon as a whole: table `[daemon]`.
+#[derive(Clone, Debug)]
+pub struct Daemon {
+    /// `control`: the socket for views.
+    pub control: Option<PathBuf>,
+    /// `state-file`: keeps what was learned from one run to the next.
+    pub state_file: Option<PathBuf>,
+    /// `log-level`.
+    pub log_level: LogLevel,
+    /// `fix-sysctls`: correct kernel settings that are in the way, and put them back at exit.
+    pub fix_sysctls: bool,
+}
+
+/// How much to tell.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum LogLevel {
+    /// `error`: what keeps the daemon from working.
+    Error,
+    /// `warning`: and what an operator should look at.
+    Warning,
+    /// `info`: and what a user would notice.
+    Info,
+    /// `verbose`: and why things were decided.
+    Verbose,
+    /// `debug`: and everything else.
+    Debug,
+}
+
+/// A relay or a responder: table `[[relay]]` or `[[responder]]`.
+#[derive(Clone, Debug)]
+pub struct Relay {
+    /// `name`: unique among all; by default its links' names, joined by `+`.
+    pub name: String,
+    /// Which of the two it is.
+    pub kind: Kind,
+    /// `links`: all links that it works on, each in one relay or responder only. Those of a
+    /// responder that only its rules name come last.
+    pub links: Vec<Link>,
+    /// `prefixes`: what the subnet is, and what `auto` means in rules.
+    pub prefixes: Prefixes,
+    /// `[[relay.rule]]`, then those of `[[relay.link.rule]]`, in their order.
+    pub rules: Vec<Rule>,
+    /// `allow`: if there are any, targets on none of them are denied.
+    pub allow: Vec<Pattern>,
+    /// `deny`: targets on any of them are denied.
+    pub deny: Vec<Pattern>,
+    /// `na-source`, `router-flag` and `answer-delay` of links that do not say otherwise.
+    pub answers: Answers,
+    /// `[relay.timing]`.
+    pub timing: Timing,
+    /// `[relay.limits]`.
+    pub limits: Limits,
+    /// `routes`, and table `[relay.route]`.
+    pub routes: Routes,
+}
+
+/// What is answered for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// Everything in its prefixes, and what rules say.
+    Relay,
+    /// What rules say.
+    Responder,
+}
+
+/// What the subnet of a relay is: `prefixes = ["auto", "2001:db8::/64"]`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Prefixes {
+    /// `auto`: what the addresses on the links and Router Advertisements show.
+    pub auto: bool,
+    /// Prefixes that were written down.
+    pub listed: Vec<Ipv6Net>,
+}
+
+/// One link: a name in `links`, or a table `[[relay.link]]`.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// `name` of the interface.
+    pub name: String,
+    /// `role`. Where any link of a relay is upstream, only upstream links show what `auto` is.
+    pub role: Option<Role>,
+    /// Only rules name it as a place to look: nobody is answered on it.
+    pub only_probed: bool,
+    /// How answers on it look like.
+    pub answers: Answers,
+    /// `allow`, for targets that are asked for on it.
+    pub allow: Vec<Pattern>,
+    /// `deny`, for targets that are asked for on it.
+    pub deny: Vec<Pattern>,
+}
+
+/// Where a link lies.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Role {
+    /// Where the real router is.
+    Upstream,
+    /// Where the added hosts are.
+    Downstream,
+}
+
+/// How answers look like.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Answers {
+    /// `na-source`: `link-local`, `global` or `target`.
+    pub na_source: NaSource,
+    /// `router-flag`: `auto`, `on` or `off`.
+    pub router_flag: RouterFlag,
+    /// `answer-delay`: longest random delay, at most one second.
+    pub answer_delay: Duration,
+}
+
+/// A rule: table `[[relay.rule]]`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Rule {
+    /// `prefix`: a prefix, an address, or `auto`.
+    pub prefix: RulePrefix,
+    /// `method`.
+    pub method: Method,
+    /// `on`: the asking links; all that are asked on if there are none.
+    pub on: Vec<String>,
+    /// `to`: where to look, for `probe`; all links but the asking one if there are none.
+    pub to: Vec<String>,
+    /// `i-own-this-prefix`: answering for every address of a prefix shorter than /120 is meant.
+    pub i_own_this_prefix: bool,
+}
+
+/// The targets of a rule.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RulePrefix {
+    /// `auto`: the prefixes of the relay.
+    Auto,
+    /// This prefix.
+    Net(Ipv6Net),
+}
+
+/// What a rule does.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Method {
+    /// `static`: answer at once.
+    Static,
+    /// `route`: answer if the kernel routes the target out of another link.
+    Route,
+    /// `probe`: ask the other links first.
+    Probe,
+    /// `deny`: stay silent.
+    Deny,
+}
+
+/// An entry of `allow` or `deny`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Pattern {
+    /// `2001:db8::1`, or `2001:db8::/96`.
+    Prefix(Ipv6Net),
+    /// `2001:db8::10-2001:db8::1f`, both included.
+    Range(Ipv6Addr, Ipv6Addr),
+    /// `iid:021d:55**:*:*`: an interface identifier in four groups, `*` for any digit, and alone for
+    /// any group.
+    InterfaceIdentifier {
+        /// The bits that count.
+        mask: u64,
+        /// What they are.
+        value: u64,
+    },
+    /// `oui:00:1d:55`: interface identifiers made of link-layer addresses of one maker (RFC 4291
+    /// appendix A).
+    Oui([u8; 3]),
+    /// `expr:(HOST & 0xffff) > 0x99`: an expression of npd6's. Those of one list share their
+    /// variables, in their order.
+    Expression(String),
+}
+
+/// Host routes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Routes {
+    /// `routes`: `needed`, `all` or `none`.
+    pub policy: RoutePolicy,
+    /// `table`.
+    pub table: u32,
+    /// `metric`.
+    pub metric: u32,
+    /// `protocol`.
+    pub protocol: u8,
+}
+
+impl Default for Daemon {
+    fn default() -> Self {
+        Self { control: None, state_file: None, log_level: LogLevel::Info, fix_sysctls: false }
+    }
+}
+
+impl Default for Answers {
+    fn default() -> Self {
+        Self {
+            na_source: NaSource::LinkLocal,
+            router_flag: RouterFlag::Auto,
+            answer_delay: Duration::ZERO,
+        }
+    }
+}
+
+impl Default for Routes {
+    fn default() -> Self {
+        Self { policy: RoutePolicy::All, table: 254, metric: 1090, protocol: 109 }
+    }
+}
