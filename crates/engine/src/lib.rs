@@ -48,7 +48,10 @@ pub use engine::Engine;
 pub use input::{Input, KernelEvent, LinkId, LinkInfo, ScopePrefix};
 pub use member::{Member, Members};
 pub use output::{Event, Evidence, KernelOp, Lost, Output, RequestId, Transmit};
-pub use rules::{AddressSet, Decision, List, ListKind, Method, Rule, RulePrefix, Rules};
+pub use rules::{
+    AddressSet, Decision, ExpressionError, ExpressionErrorKind, ExpressionWarning,
+    ExpressionWarningKind, Expressions, List, ListKind, Method, Rule, RulePrefix, Rules,
+};
 pub use time::Instant;
 pub use timer::{Timer, Wakeup};
 pub use view::{BindingState, BindingView, RouteView};
