@@ -9,16 +9,18 @@ use ipnet::Ipv6Net;
 use magpie_engine::{Limits, NaSource, RoutePolicy, RouterFlag, Timing};
 
 /// Everything that is configured.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
     /// What concerns the daemon as a whole.
     pub daemon: Daemon,
     /// Relays and responders, in their order.
     pub relays: Vec<Relay>,
+    /// What is to be said about it where it is written down: lines of comment above it.
+    pub comments: Vec<String>,
 }
 
 /// What concerns the daemon as a whole: table `[daemon]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Daemon {
     /// `control`: the socket for views.
     pub control: Option<PathBuf>,
@@ -46,7 +48,7 @@ pub enum LogLevel {
 }
 
 /// A relay or a responder: table `[[relay]]` or `[[responder]]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Relay {
     /// `name`: unique among all; by default its links' names, joined by `+`.
     pub name: String,
@@ -69,8 +71,10 @@ pub struct Relay {
     pub timing: Timing,
     /// `[relay.limits]`.
     pub limits: Limits,
-    /// `routes`, and table `[relay.route]`.
+    /// `routes`, `route-table`, `route-metric` and `route-protocol`.
     pub routes: Routes,
+    /// What is to be said about it where it is written down: lines of comment above it.
+    pub comments: Vec<String>,
 }
 
 /// What is answered for.
@@ -92,7 +96,7 @@ pub struct Prefixes {
 }
 
 /// One link: a name in `links`, or a table `[[relay.link]]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Link {
     /// `name` of the interface.
     pub name: String,
@@ -106,6 +110,8 @@ pub struct Link {
     pub allow: Vec<Pattern>,
     /// `deny`, for targets that are asked for on it.
     pub deny: Vec<Pattern>,
+    /// What is to be said about it where it is written down: lines of comment above it.
+    pub comments: Vec<String>,
 }
 
 /// Where a link lies.
@@ -141,6 +147,8 @@ pub struct Rule {
     pub to: Vec<String>,
     /// `i-own-this-prefix`: answering for every address of a prefix shorter than /120 is meant.
     pub i_own_this_prefix: bool,
+    /// What is to be said about it where it is written down: lines of comment above it.
+    pub comments: Vec<String>,
 }
 
 /// The targets of a rule.
@@ -193,12 +201,67 @@ pub enum Pattern {
 pub struct Routes {
     /// `routes`: `needed`, `all` or `none`.
     pub policy: RoutePolicy,
-    /// `table`.
+    /// `route-table`.
     pub table: u32,
-    /// `metric`.
+    /// `route-metric`.
     pub metric: u32,
-    /// `protocol`.
+    /// `route-protocol`.
     pub protocol: u8,
+}
+
+impl Relay {
+    /// Makes one of these links with nothing but defaults.
+    pub fn new(kind: Kind, links: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let links: Vec<Link> = links.into_iter().map(Link::new).collect();
+        Self {
+            name: Self::default_name(links.iter().map(|link| link.name.as_str())),
+            kind,
+            links,
+            prefixes: Prefixes::default(),
+            rules: Vec::new(),
+            allow: Vec::new(),
+            deny: Vec::new(),
+            answers: Answers::default(),
+            timing: Timing::default(),
+            limits: Limits::default(),
+            routes: Routes::default(),
+            comments: Vec::new(),
+        }
+    }
+
+    /// What one with these links is called unless it is given a name.
+    pub fn default_name<'a>(links: impl IntoIterator<Item = &'a str>) -> String {
+        links.into_iter().collect::<Vec<_>>().join("+")
+    }
+}
+
+impl Link {
+    /// Makes one with nothing but defaults.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            role: None,
+            only_probed: false,
+            answers: Answers::default(),
+            allow: Vec::new(),
+            deny: Vec::new(),
+            comments: Vec::new(),
+        }
+    }
+}
+
+impl Rule {
+    /// Makes one for all asking links, and all links to look on.
+    pub fn new(prefix: RulePrefix, method: Method) -> Self {
+        let (on, to, comments) = (Vec::new(), Vec::new(), Vec::new());
+        Self { prefix, method, on, to, i_own_this_prefix: false, comments }
+    }
+}
+
+impl Default for Prefixes {
+    fn default() -> Self {
+        Self { auto: true, listed: Vec::new() }
+    }
 }
 
 impl Default for Daemon {

@@ -6,13 +6,19 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::call::{BUSY, Call, HOSTS, RELOAD, RELOAD_FAILED, Reply, STATUS, WATCH};
+use crate::call::{
+    ADD_RULES, BUSY, Call, HOSTS, INVALID_PARAMETER, METHOD_NOT_FOUND, RELOAD, RELOAD_FAILED,
+    REMOVE_RULES, RULE_REFUSED, RULES, Reply, STATUS, TARGETS, WATCH,
+};
 use crate::frame::{Decoder, encode};
-use crate::message::{Event, EventKind, Host, Status};
+use crate::message::{
+    AddRules, AddedRules, Event, EventKind, Host, RemoveRules, Rule, RuleRefusal, Status, Target,
+};
+use crate::server::MAX_REQUEST;
 
 /// A connection to the daemon.
 #[derive(Debug)]
@@ -80,6 +86,9 @@ pub enum ClientError {
         /// What is wrong with it.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The request is longer than what the daemon takes at once.
+    #[error("the request is longer than {MAX_REQUEST} octets: ask for less at once")]
+    TooLong,
     /// The daemon serves as many clients as it can.
     #[error("the daemon on {path} serves too many clients already; try again later")]
     Busy {
@@ -91,6 +100,30 @@ pub enum ClientError {
     ReloadFailed {
         /// What the daemon says.
         reason: String,
+    },
+    /// Rules were neither added nor removed.
+    #[error("{reason}")]
+    RuleRefused {
+        /// What the daemon says.
+        reason: String,
+        /// Position of the rule in the request, counted from zero, if it is about one.
+        index: Option<u64>,
+    },
+    /// Something in the request is not as the daemon wants it.
+    #[error("the daemon does not take the {parameter} of the request: {reason}")]
+    InvalidParameter {
+        /// What it does not take.
+        parameter: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The daemon is of an earlier version.
+    #[error("the daemon on {path} does not know {method} yet; start it again to update it")]
+    Unsupported {
+        /// The socket.
+        path: PathBuf,
+        /// What it was asked for.
+        method: String,
     },
     /// The daemon refuses for a reason that this version does not know.
     #[error("the daemon refuses with {error}")]
@@ -144,16 +177,70 @@ impl Client {
         self.call::<Hosts>(HOSTS).map(|reply| reply.hosts)
     }
 
-    /// Makes the daemon read its configuration again.
+    /// Asks which addresses were asked for, in their order.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`] when no sensible answer came.
+    pub fn targets(&mut self) -> Result<Vec<Target>, ClientError> {
+        #[derive(Deserialize)]
+        struct Targets {
+            targets: Vec<Target>,
+        }
+        self.call::<Targets>(TARGETS).map(|reply| reply.targets)
+    }
+
+    /// Asks for all rules; those of one relay stand together, in the order in which they
+    /// count.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`] when no sensible answer came.
+    pub fn rules(&mut self) -> Result<Vec<Rule>, ClientError> {
+        #[derive(Deserialize)]
+        struct Rules {
+            rules: Vec<Rule>,
+        }
+        self.call::<Rules>(RULES).map(|reply| reply.rules)
+    }
+
+    /// Adds rules, or renews those that are the same.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::RuleRefused`] with what is wrong with them, [`ClientError::TooLong`] if they
+    /// are too many for one request, or another [`ClientError`] when no sensible answer came.
+    pub fn add_rules(&mut self, request: &AddRules) -> Result<AddedRules, ClientError> {
+        self.call_with(ADD_RULES, request)
+    }
+
+    /// Removes rules that were added; returns how many.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::RuleRefused`] with what is wrong with the request, or another
+    /// [`ClientError`] when no sensible answer came.
+    pub fn remove_rules(&mut self, request: &RemoveRules) -> Result<u64, ClientError> {
+        #[derive(Deserialize)]
+        struct Removed {
+            removed: u64,
+        }
+        self.call_with::<Removed>(REMOVE_RULES, request).map(|reply| reply.removed)
+    }
+
+    /// Makes the daemon read its configuration again; returns what it has to say about it.
     ///
     /// # Errors
     ///
     /// [`ClientError::ReloadFailed`] with what is wrong with it, or another [`ClientError`] when
     /// no sensible answer came.
-    pub fn reload(&mut self) -> Result<(), ClientError> {
+    pub fn reload(&mut self) -> Result<Vec<String>, ClientError> {
         #[derive(Deserialize)]
-        struct Nothing {}
-        self.call::<Nothing>(RELOAD).map(|Nothing {}| ())
+        struct Reloaded {
+            #[serde(default)]
+            warnings: Vec<String>,
+        }
+        self.call::<Reloaded>(RELOAD).map(|reply| reply.warnings)
     }
 
     /// Starts watching; whatever happens after this has returned is reported.
@@ -162,7 +249,7 @@ impl Client {
     ///
     /// [`ClientError`] when the daemon does not confirm the watch.
     pub fn watch(mut self) -> Result<Watch, ClientError> {
-        self.send(WATCH, true)?;
+        self.send(&Call { method: WATCH.into(), more: true, ..Call::default() })?;
         let first: Event = self.receive()?.0;
         if first.kind != EventKind::Subscribed {
             return Err(self.malformed("the watch does not start with its confirmation"));
@@ -172,14 +259,31 @@ impl Client {
     }
 
     fn call<T: DeserializeOwned>(&mut self, method: &str) -> Result<T, ClientError> {
-        self.send(method, false)?;
+        self.send(&Call { method: method.into(), ..Call::default() })?;
         self.receive().map(|(value, _)| value)
     }
 
-    fn send(&mut self, method: &str, more: bool) -> Result<(), ClientError> {
-        let call = Call { method: method.into(), more, ..Call::default() };
+    fn call_with<T: DeserializeOwned>(
+        &mut self,
+        method: &str,
+        parameters: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let parameters = match serde_json::to_value(parameters) {
+            Ok(Value::Object(parameters)) => Some(parameters),
+            Ok(_) => None,
+            Err(error) => return Err(self.malformed(error)),
+        };
+        self.send(&Call { method: method.into(), parameters, ..Call::default() })?;
+        self.receive().map(|(value, _)| value)
+    }
+
+    fn send(&mut self, call: &Call) -> Result<(), ClientError> {
         let mut message = Vec::new();
-        encode(&call, &mut message).map_err(|error| self.malformed(error))?;
+        encode(call, &mut message).map_err(|error| self.malformed(error))?;
+        // The zero octet at the end does not count.
+        if message.len() > MAX_REQUEST + 1 {
+            return Err(ClientError::TooLong);
+        }
         match self.stream.write_all(&message) {
             Ok(()) => Ok(()),
             // A daemon that is busy says so before it has read anything, and closes.
@@ -247,11 +351,21 @@ impl Client {
     }
 
     fn refusal(&self, error: String, parameters: &Map<String, Value>) -> ClientError {
+        let text =
+            |name| parameters.get(name).and_then(Value::as_str).unwrap_or("(not given)").to_owned();
         match error.as_str() {
             BUSY => ClientError::Busy { path: self.path.clone() },
-            RELOAD_FAILED => {
-                let reason = parameters.get("reason").and_then(Value::as_str);
-                ClientError::ReloadFailed { reason: reason.unwrap_or("no reason given").into() }
+            RELOAD_FAILED => ClientError::ReloadFailed { reason: text("reason") },
+            RULE_REFUSED => match serde_json::from_value(Value::Object(parameters.clone())) {
+                Ok(RuleRefusal { reason, index }) => ClientError::RuleRefused { reason, index },
+                Err(error) => self.malformed(error),
+            },
+            INVALID_PARAMETER => ClientError::InvalidParameter {
+                parameter: text("parameter"),
+                reason: text("reason"),
+            },
+            METHOD_NOT_FOUND => {
+                ClientError::Unsupported { path: self.path.clone(), method: text("method") }
             }
             _ => ClientError::Refused { error },
         }

@@ -15,7 +15,9 @@ pub mod server;
 pub use call::{INTERFACE, INTERFACE_DESCRIPTION};
 pub use client::{Client, ClientError, Watch};
 pub use message::{
-    Event, EventKind, Guard, Host, HostState, LinkState, LinkStatus, RouteState, Status,
+    AddRules, AddedRules, Event, EventKind, Guard, Host, HostState, LinkState, LinkStatus, NewRule,
+    RelayKind, RelayLink, RelayStatus, RemoveRules, RouteState, Rule, RuleMethod, RuleRefusal,
+    RuleSource, Status, Target,
 };
 pub use server::{BindError, Handler, Server};
 

@@ -1,4 +1,5 @@
-//! The values that travel: what the daemon tells about itself, its links and its hosts.
+//! The values that travel: what the daemon tells about itself, its links, its hosts and its rules,
+//! and what it is told about rules.
 //!
 //! Names of fields and values are stable. Readers accept objects with fields that they do not
 //! know.
@@ -17,7 +18,10 @@ pub struct Status {
     pub pid: u32,
     /// Seconds since it started.
     pub uptime_seconds: u64,
-    /// The configured links, in the order of the configuration.
+    /// Relays and responders, in the order of the configuration.
+    #[serde(default)]
+    pub relays: Vec<RelayStatus>,
+    /// The links of all of them, in the order of the configuration.
     pub links: Vec<LinkStatus>,
     /// What it answers for.
     pub prefixes: Vec<String>,
@@ -33,6 +37,47 @@ pub struct Status {
     pub warnings: Vec<String>,
     /// Everything that is counted, by name.
     pub counters: BTreeMap<String, u64>,
+}
+
+/// A relay or a responder.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct RelayStatus {
+    /// Its name.
+    pub name: String,
+    /// Which of the two it is.
+    pub kind: RelayKind,
+    /// Its links, in the order of the configuration.
+    pub links: Vec<RelayLink>,
+    /// What its subnet is: the prefixes that `auto` stands for in rules.
+    pub prefixes: Vec<String>,
+    /// Rules that are in force, of the configuration and others.
+    pub rules: u64,
+}
+
+/// What a relay or a responder answers for.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RelayKind {
+    /// Everything in its prefixes, and what rules say.
+    Relay,
+    /// What rules say.
+    Responder,
+    /// A kind that this version does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// A link, as its relay sees it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct RelayLink {
+    /// Its name.
+    pub name: String,
+    /// Where it lies: `upstream` or `downstream`, if the configuration says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// Nobody is answered on it: it is only a place to look for targets.
+    #[serde(default)]
+    pub only_probed: bool,
 }
 
 /// What became of one configured link.
@@ -140,6 +185,157 @@ pub enum RouteState {
     Foreign,
 }
 
+/// An address that was asked for.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Target {
+    /// The address.
+    pub address: IpAddr,
+    /// Name of the relay or responder that was asked.
+    pub relay: String,
+    /// Name of the link where it was asked for.
+    pub link: String,
+    /// How often it was asked for.
+    pub asked: u64,
+    /// How often it was answered for.
+    pub answered: u64,
+    /// Seconds since it was first asked for.
+    pub first_seconds: u64,
+    /// Seconds since it was last asked for.
+    pub last_seconds: u64,
+}
+
+/// A rule of a relay or a responder.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Rule {
+    /// Name of the relay or responder that follows it.
+    pub relay: String,
+    /// Its targets: a prefix or `auto`.
+    pub prefix: String,
+    /// What to do about them.
+    pub method: RuleMethod,
+    /// Names of the links whose questions it is for; all if there are none.
+    #[serde(default)]
+    pub on: Vec<String>,
+    /// For `probe`, names of the links to look on; all but the asking one if there are none.
+    #[serde(default)]
+    pub to: Vec<String>,
+    /// Where it comes from.
+    pub source: RuleSource,
+    /// Whose rule it is, if it was added while the daemon ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Seconds that it stays in force; none if it has no end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remaining_seconds: Option<u64>,
+    /// It survives a restart of the daemon.
+    pub persist: bool,
+    /// It is in force. One that was added rests while its relay or its links are not configured.
+    pub active: bool,
+}
+
+/// What a rule does.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RuleMethod {
+    /// Answer at once.
+    Static,
+    /// Answer if the kernel routes the target out of another link.
+    Route,
+    /// Look for the target on other links first.
+    Probe,
+    /// Stay silent.
+    Deny,
+}
+
+/// Where a rule comes from.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RuleSource {
+    /// The configuration.
+    File,
+    /// It was added while the daemon ran.
+    Added,
+    /// Every relay has it: what is in its prefixes is looked for.
+    BuiltIn,
+    /// A source that this version does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// A request to add rules: all of them, or none if one cannot be.
+///
+/// The same rule of the same owner, that is, for the same relay, prefix and asking links, is
+/// replaced and its lifetime starts anew.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct AddRules {
+    /// Whose rules they are.
+    pub owner: String,
+    /// Seconds that they stay in force; none for as long as the daemon runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifetime_seconds: Option<u64>,
+    /// They are to survive a restart of the daemon.
+    #[serde(default)]
+    pub persist: bool,
+    /// The rules. Each goes before those of the configuration.
+    pub rules: Vec<NewRule>,
+}
+
+/// A rule to add.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewRule {
+    /// Name of the relay or responder that is to follow it. Not needed where there is only one, or
+    /// where `on` and `to` tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<String>,
+    /// Its targets: a prefix, an address or `auto`.
+    pub prefix: String,
+    /// What to do about them.
+    pub method: RuleMethod,
+    /// Names of the links whose questions it is for; all if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub on: Vec<String>,
+    /// For `probe`, names of the links to look on; all but the asking one if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub to: Vec<String>,
+    /// Answering for every address of a prefix shorter than /120 is meant.
+    #[serde(default)]
+    pub i_own_this_prefix: bool,
+}
+
+/// What became of a request to add rules.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct AddedRules {
+    /// Rules that are new.
+    pub added: u64,
+    /// Rules that replace one of the same owner.
+    pub renewed: u64,
+}
+
+/// A request to remove rules that were added: those that match all that is given.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct RemoveRules {
+    /// Those of this prefix: a prefix, an address or `auto`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
+    /// Those of this owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Those of this relay or responder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<String>,
+}
+
+/// A request about rules is refused, and nothing was changed.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct RuleRefusal {
+    /// Why, for a human reader.
+    pub reason: String,
+    /// Position of the rule in the request, counted from zero, if it is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<u64>,
+}
+
 /// Something that happened.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Event {
@@ -240,6 +436,41 @@ impl RouteState {
     }
 }
 
+impl RelayKind {
+    /// Returns the stable name.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Relay => "relay",
+            Self::Responder => "responder",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl RuleMethod {
+    /// Returns the stable name.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Static => "static",
+            Self::Route => "route",
+            Self::Probe => "probe",
+            Self::Deny => "deny",
+        }
+    }
+}
+
+impl RuleSource {
+    /// Returns the stable name.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Added => "added",
+            Self::BuiltIn => "built-in",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 impl EventKind {
     /// Returns the stable name.
     pub const fn label(self) -> &'static str {
@@ -319,6 +550,84 @@ mod tests {
     }
 
     #[test]
+    fn a_target_is_written_in_the_documented_form() {
+        let target = Target {
+            address: "2001:db8::21".parse().unwrap(),
+            relay: "home".into(),
+            link: "wan".into(),
+            asked: 3,
+            answered: 2,
+            first_seconds: 60,
+            last_seconds: 1,
+        };
+        let expected = json!({
+            "address": "2001:db8::21",
+            "relay": "home",
+            "link": "wan",
+            "asked": 3,
+            "answered": 2,
+            "first_seconds": 60,
+            "last_seconds": 1,
+        });
+        assert_eq!(serde_json::to_value(&target).unwrap(), expected);
+        assert_eq!(serde_json::from_value::<Target>(expected).unwrap(), target);
+    }
+
+    #[test]
+    fn a_rule_is_written_in_the_documented_form() {
+        let rule = Rule {
+            relay: "home".into(),
+            prefix: "2001:db8::/64".into(),
+            method: RuleMethod::Probe,
+            on: vec!["wan".into()],
+            to: vec!["br-lan".into()],
+            source: RuleSource::Added,
+            owner: Some("docker".into()),
+            remaining_seconds: Some(3600),
+            persist: true,
+            active: true,
+        };
+        let expected = json!({
+            "relay": "home",
+            "prefix": "2001:db8::/64",
+            "method": "probe",
+            "on": ["wan"],
+            "to": ["br-lan"],
+            "source": "added",
+            "owner": "docker",
+            "remaining_seconds": 3600,
+            "persist": true,
+            "active": true,
+        });
+        assert_eq!(serde_json::to_value(&rule).unwrap(), expected);
+        assert_eq!(serde_json::from_value::<Rule>(expected).unwrap(), rule);
+    }
+
+    #[test]
+    fn a_request_for_rules_needs_only_what_matters() {
+        let text = r#"{ "owner": "docker", "rules": [{ "prefix": "auto", "method": "route" }] }"#;
+        let request: AddRules = serde_json::from_str(text).unwrap();
+        let rule = NewRule {
+            relay: None,
+            prefix: "auto".into(),
+            method: RuleMethod::Route,
+            on: Vec::new(),
+            to: Vec::new(),
+            i_own_this_prefix: false,
+        };
+        let expected =
+            AddRules { owner: "docker".into(), rules: vec![rule], ..AddRules::default() };
+        assert_eq!(request, expected);
+    }
+
+    #[test]
+    fn a_rule_with_a_slip_is_no_rule() {
+        let text = r#"{ "prefix": "auto", "method": "route", "from": ["wan"] }"#;
+        let error = serde_json::from_str::<NewRule>(text).unwrap_err().to_string();
+        assert!(error.contains("`from`") && error.contains("`on`"), "{error}");
+    }
+
+    #[test]
     fn an_event_of_a_later_version_is_still_an_event() {
         let event: Event =
             serde_json::from_value(json!({ "event": "eclipse", "phase": "total" })).unwrap();
@@ -330,7 +639,10 @@ mod tests {
         use EventKind as E;
         use HostState as H;
         use LinkState as L;
+        use RelayKind as K;
         use RouteState as R;
+        use RuleMethod as M;
+        use RuleSource as S;
         fn written(value: impl Serialize) -> String {
             serde_json::to_value(value).unwrap().as_str().unwrap().into()
         }
@@ -360,6 +672,15 @@ mod tests {
         }
         for state in [R::None, R::Pending, R::Installed, R::Foreign] {
             assert_eq!(state.label(), written(state));
+        }
+        for kind in [K::Relay, K::Responder, K::Unknown] {
+            assert_eq!(kind.label(), written(kind));
+        }
+        for method in [M::Static, M::Route, M::Probe, M::Deny] {
+            assert_eq!(method.label(), written(method));
+        }
+        for source in [S::File, S::Added, S::BuiltIn, S::Unknown] {
+            assert_eq!(source.label(), written(source));
         }
     }
 }

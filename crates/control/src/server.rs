@@ -13,16 +13,19 @@ use rustix::event::{Timespec, epoll};
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize as _, Serialize};
+use serde_json::{Map, Value, json};
 
 use crate::call::{
-    Answer, BUSY, Call, EXPECTED_MORE, GET_INFO, GET_INTERFACE_DESCRIPTION, HOSTS, INTERFACE,
-    INTERFACE_DESCRIPTION, INTERFACE_NOT_FOUND, INVALID_PARAMETER, METHOD_NOT_FOUND, RELOAD,
-    RELOAD_FAILED, SERVICE, STATUS, WATCH,
+    ADD_RULES, Answer, BUSY, Call, EXPECTED_MORE, GET_INFO, GET_INTERFACE_DESCRIPTION, HOSTS,
+    INTERFACE, INTERFACE_DESCRIPTION, INTERFACE_NOT_FOUND, INVALID_PARAMETER, METHOD_NOT_FOUND,
+    RELOAD, RELOAD_FAILED, REMOVE_RULES, RULE_REFUSED, RULES, SERVICE, STATUS, TARGETS, WATCH,
 };
 use crate::frame::{Decoder, encode};
-use crate::message::{Event, EventKind, Host, Status};
+use crate::message::{
+    AddRules, AddedRules, Event, EventKind, Host, RemoveRules, Rule, RuleRefusal, Status, Target,
+};
 
 /// Most clients that are served at a time; further ones are told to come back later.
 pub const MAX_CLIENTS: usize = 16;
@@ -58,12 +61,33 @@ pub trait Handler {
     /// Lists all hosts in the order of their addresses.
     fn hosts(&mut self) -> Vec<Host>;
 
-    /// Reads the configuration again.
+    /// Lists the addresses that were asked for, in their order.
+    fn targets(&mut self) -> Vec<Target>;
+
+    /// Lists all rules: those of one relay together, in the order in which they count.
+    fn rules(&mut self) -> Vec<Rule>;
+
+    /// Adds rules: all, or none.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with them; nothing has changed then.
+    fn add_rules(&mut self, request: AddRules) -> Result<AddedRules, RuleRefusal>;
+
+    /// Removes rules that were added; returns how many.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the request; nothing has changed then.
+    fn remove_rules(&mut self, request: RemoveRules) -> Result<u64, RuleRefusal>;
+
+    /// Reads the configuration again; returns what an operator should know about it, in whole
+    /// sentences.
     ///
     /// # Errors
     ///
     /// What is wrong with it, for a human reader; the old one is then still in force.
-    fn reload(&mut self) -> Result<(), String>;
+    fn reload(&mut self) -> Result<Vec<String>, String>;
 }
 
 /// Why there is no socket to connect to.
@@ -416,8 +440,12 @@ impl Connection {
         match call.method.as_str() {
             STATUS => encode(&Answer::result(handler.status()), output),
             HOSTS => encode(&Answer::result(Hosts { hosts: handler.hosts() }), output),
+            TARGETS => encode(&Answer::result(Targets { targets: handler.targets() }), output),
+            RULES => encode(&Answer::result(Rules { rules: handler.rules() }), output),
+            ADD_RULES => encode(&add_rules(call, handler), output),
+            REMOVE_RULES => encode(&remove_rules(call, handler), output),
             RELOAD => match handler.reload() {
-                Ok(()) => encode(&Answer::result(json!({})), output),
+                Ok(warnings) => encode(&Answer::result(json!({ "warnings": warnings })), output),
                 Err(reason) => {
                     encode(&Answer::error(RELOAD_FAILED, json!({ "reason": reason })), output)
                 }
@@ -440,6 +468,95 @@ struct Hosts {
     hosts: Vec<Host>,
 }
 
+/// The reply to a request for all targets.
+#[derive(Serialize)]
+struct Targets {
+    targets: Vec<Target>,
+}
+
+/// The reply to a request for all rules.
+#[derive(Serialize)]
+struct Rules {
+    rules: Vec<Rule>,
+}
+
+fn add_rules(call: &Call, handler: &mut impl Handler) -> Answer<'static, Value> {
+    let request = (|| {
+        let parameters = Parameters::of(call, &["owner", "lifetime_seconds", "persist", "rules"])?;
+        Ok(AddRules {
+            owner: parameters.required("owner")?,
+            lifetime_seconds: parameters.optional("lifetime_seconds")?,
+            persist: parameters.optional("persist")?.unwrap_or_default(),
+            rules: parameters.required("rules")?,
+        })
+    })();
+    match request.map(|request| handler.add_rules(request)) {
+        Ok(Ok(AddedRules { added, renewed })) => {
+            Answer::result(json!({ "added": added, "renewed": renewed }))
+        }
+        Ok(Err(refusal)) => refused(refusal),
+        Err(invalid) => invalid,
+    }
+}
+
+fn remove_rules(call: &Call, handler: &mut impl Handler) -> Answer<'static, Value> {
+    let request = (|| {
+        let parameters = Parameters::of(call, &["prefix", "owner", "relay"])?;
+        Ok(RemoveRules {
+            prefix: parameters.optional("prefix")?,
+            owner: parameters.optional("owner")?,
+            relay: parameters.optional("relay")?,
+        })
+    })();
+    match request.map(|request| handler.remove_rules(request)) {
+        Ok(Ok(removed)) => Answer::result(json!({ "removed": removed })),
+        Ok(Err(refusal)) => refused(refusal),
+        Err(invalid) => invalid,
+    }
+}
+
+fn refused(RuleRefusal { reason, index }: RuleRefusal) -> Answer<'static, Value> {
+    let parameters = match index {
+        Some(index) => json!({ "reason": reason, "index": index }),
+        None => json!({ "reason": reason }),
+    };
+    Answer::error(RULE_REFUSED, parameters)
+}
+
+/// The arguments of a request.
+struct Parameters<'a>(Option<&'a Map<String, Value>>);
+
+impl<'a> Parameters<'a> {
+    /// Looks at the arguments of a request, of which only these are known: one that is not
+    /// understood might be one that matters.
+    fn of(call: &'a Call, known: &[&str]) -> Result<Self, Answer<'static, Value>> {
+        let parameters = call.parameters.as_ref();
+        let names = parameters.into_iter().flat_map(Map::keys);
+        match names.map(String::as_str).find(|name| !known.contains(name)) {
+            Some(unknown) => Err(invalid(unknown, &format!("there are only {}", known.join(", ")))),
+            None => Ok(Self(parameters)),
+        }
+    }
+
+    fn optional<T: DeserializeOwned>(
+        &self,
+        name: &str,
+    ) -> Result<Option<T>, Answer<'static, Value>> {
+        let value = self.0.and_then(|parameters| parameters.get(name));
+        value.map_or(Ok(None), |value| {
+            Option::<T>::deserialize(value).map_err(|error| invalid(name, &error.to_string()))
+        })
+    }
+
+    fn required<T: DeserializeOwned>(&self, name: &str) -> Result<T, Answer<'static, Value>> {
+        self.optional(name)?.ok_or_else(|| invalid(name, "it is missing"))
+    }
+}
+
+fn invalid(parameter: &str, reason: &str) -> Answer<'static, Value> {
+    Answer::error(INVALID_PARAMETER, json!({ "parameter": parameter, "reason": reason }))
+}
+
 /// What general tools learn about the daemon.
 fn info() -> Value {
     json!({
@@ -457,7 +574,7 @@ fn description(call: &Call) -> Answer<'static, Value> {
         Some(INTERFACE) => Answer::result(json!({ "description": INTERFACE_DESCRIPTION })),
         Some(SERVICE) => Answer::result(json!({ "description": SERVICE_DESCRIPTION })),
         Some(other) => Answer::error(INTERFACE_NOT_FOUND, json!({ "interface": other })),
-        None => Answer::error(INVALID_PARAMETER, json!({ "parameter": "interface" })),
+        None => invalid("interface", "it is missing"),
     }
 }
 

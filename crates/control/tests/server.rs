@@ -16,8 +16,10 @@ use std::time::Duration;
 
 use magpie_control::server::{MAX_BACKLOG, MAX_CLIENTS, MAX_REQUEST};
 use magpie_control::{
-    BindError, Client, ClientError, Event, EventKind, Guard, Handler, Host, HostState,
-    INTERFACE_DESCRIPTION, LinkState, LinkStatus, RouteState, Server, Status,
+    AddRules, AddedRules, BindError, Client, ClientError, Event, EventKind, Guard, Handler, Host,
+    HostState, INTERFACE_DESCRIPTION, LinkState, LinkStatus, NewRule, RelayKind, RelayLink,
+    RelayStatus, RemoveRules, RouteState, Rule, RuleMethod, RuleRefusal, RuleSource, Server,
+    Status, Target,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};
@@ -45,11 +47,136 @@ fn a_list_longer_than_any_buffer_arrives_whole() {
 }
 
 #[test]
+fn targets_arrive_as_they_were_sent() {
+    let scene = Scene::new();
+    let mut server = scene.serve();
+    let mut daemon = Daemon::default();
+    let targets = with_client(&mut server, &mut daemon, |mut client| client.targets().unwrap());
+    assert_eq!(targets, daemon.targets());
+}
+
+#[test]
+fn rules_are_added_listed_and_removed() {
+    let scene = Scene::new();
+    let mut server = scene.serve();
+    let mut daemon = Daemon::default();
+    let request = AddRules {
+        owner: "docker".into(),
+        lifetime_seconds: Some(60),
+        persist: true,
+        rules: vec![new_rule("2001:db8::21"), new_rule("2001:db8::22")],
+    };
+    let (added, rules) = with_client(&mut server, &mut daemon, |mut client| {
+        (client.add_rules(&request).unwrap(), client.rules().unwrap())
+    });
+    assert_eq!(added, AddedRules { added: 2, renewed: 0 });
+    assert_eq!(daemon.requests, [request]);
+    assert_eq!(rules, daemon.rules);
+    assert_eq!(rules.len(), 2);
+
+    let request = RemoveRules { owner: Some("docker".into()), ..RemoveRules::default() };
+    let removed = with_client(&mut server, &mut daemon, |mut client| {
+        (client.remove_rules(&request).unwrap(), client.remove_rules(&request).unwrap())
+    });
+    assert_eq!(removed, (2, 0));
+    assert_eq!(daemon.rules, []);
+}
+
+#[test]
+fn more_than_a_request_can_hold_is_not_even_sent() {
+    let scene = Scene::new();
+    let mut server = scene.serve();
+    let rules = vec![new_rule("2001:db8::21"); 2_000];
+    let request = AddRules { owner: "docker".into(), rules, ..AddRules::default() };
+    let (error, rules) = with_client(&mut server, &mut Daemon::default(), |mut client| {
+        (client.add_rules(&request).unwrap_err(), client.rules().unwrap())
+    });
+    assert!(matches!(error, ClientError::TooLong), "{error:?}");
+    assert_eq!(rules, []);
+}
+
+#[test]
+fn a_rule_is_refused_with_its_place_and_the_reason() {
+    let scene = Scene::new();
+    let mut server = scene.serve();
+    let mut daemon = Daemon { mistake: Some("no such link".into()), ..Daemon::default() };
+    let request = AddRules { rules: vec![new_rule("auto")], ..AddRules::default() };
+    let (add, remove) = with_client(&mut server, &mut daemon, |mut client| {
+        let add = client.add_rules(&request).unwrap_err();
+        (add, client.remove_rules(&RemoveRules::default()).unwrap_err())
+    });
+    for (error, expected) in [(add, Some(1)), (remove, None)] {
+        let ClientError::RuleRefused { reason, index } = &error else { panic!("{error:?}") };
+        assert_eq!((reason.as_str(), *index), ("no such link", expected));
+    }
+}
+
+#[test]
+fn a_request_about_rules_that_cannot_be_understood_is_answered_with_what_is_wrong() {
+    let scene = Scene::new();
+    let mut server = scene.serve();
+    let mut client = scene.raw(&mut server);
+    let rule = json!({ "prefix": "auto", "method": "static" });
+    let cases = [
+        ("AddRules", json!({}), "owner", "missing"),
+        ("AddRules", json!({ "owner": "me" }), "rules", "missing"),
+        ("AddRules", json!({ "owner": 3, "rules": [rule] }), "owner", "expected a string"),
+        ("AddRules", json!({ "owner": "me", "rules": {} }), "rules", "expected a sequence"),
+        ("AddRules", json!({ "owner": "me", "rules": [{}] }), "rules", "`prefix`"),
+        (
+            "AddRules",
+            json!({ "owner": "me", "rules": [{ "prefix": "auto", "method": "guess" }] }),
+            "rules",
+            "`guess`",
+        ),
+        (
+            "AddRules",
+            json!({ "owner": "me", "rules": [rule], "lifetime_seconds": -1 }),
+            "lifetime_seconds",
+            "-1",
+        ),
+        ("AddRules", json!({ "owner": "me", "rules": [rule], "lifetime": 1 }), "lifetime", "only"),
+        ("RemoveRules", json!({ "owner": [] }), "owner", "expected a string"),
+        ("RemoveRules", json!({ "tag": "me" }), "tag", "only prefix, owner, relay"),
+    ];
+    for (method, parameters, parameter, reason) in cases {
+        client
+            .request(&json!({ "method": format!("io.magpie.{method}"), "parameters": parameters }));
+        let mut daemon = Daemon::default();
+        server.serve(&mut daemon);
+        let reply = client.reply();
+        assert_eq!(reply["error"], "org.varlink.service.InvalidParameter", "{parameters}");
+        assert_eq!(reply["parameters"]["parameter"], parameter, "{parameters}");
+        let text = reply["parameters"]["reason"].as_str().unwrap();
+        assert!(text.contains(reason), "{parameters}: {text}");
+        assert!(daemon.requests.is_empty(), "{parameters}");
+    }
+}
+
+#[test]
+fn what_an_earlier_daemon_does_not_know_is_told_as_such() {
+    let scene = Scene::new();
+    let listener = UnixListener::bind(&scene.path).unwrap();
+    let mut client = Client::connect(&scene.path).unwrap();
+    let (mut stream, _) = listener.accept().unwrap();
+    let reply = json!({
+        "error": "org.varlink.service.MethodNotFound",
+        "parameters": { "method": "io.magpie.Targets" },
+    });
+    stream.write_all(reply.to_string().as_bytes()).unwrap();
+    stream.write_all(b"\0").unwrap();
+    let error = client.targets().unwrap_err();
+    assert!(matches!(error, ClientError::Unsupported { .. }), "{error:?}");
+    assert!(error.to_string().contains("does not know io.magpie.Targets"), "{error}");
+}
+
+#[test]
 fn a_reload_succeeds_or_says_why_not() {
     let scene = Scene::new();
     let mut server = scene.serve();
     let mut daemon = Daemon::default();
-    with_client(&mut server, &mut daemon, |mut client| client.reload().unwrap());
+    let warnings = with_client(&mut server, &mut daemon, |mut client| client.reload().unwrap());
+    assert_eq!(warnings, ["the path of the socket changes with the next start"]);
     assert_eq!(daemon.reloads, 1);
 
     daemon.mistake = Some("line 3: no such link".into());
@@ -163,7 +290,7 @@ fn requests_sent_at_once_are_answered_in_order() {
     let rest = b"pie.Reload\",\"parameters\":null}\0{\"method\":\"io.magpie.Hosts\"}\0";
     client.stream.write_all(rest).unwrap();
     server.serve(&mut Daemon::default());
-    assert_eq!(client.reply(), json!({ "parameters": {} }));
+    assert!(client.reply()["parameters"]["warnings"].is_array());
     assert_eq!(client.reply(), json!({ "parameters": { "hosts": [] } }));
 }
 
@@ -242,7 +369,7 @@ fn general_tools_can_look_around() {
         (
             json!({ "method": "org.varlink.service.GetInterfaceDescription" }),
             "InvalidParameter",
-            json!({ "parameter": "interface" }),
+            json!({ "parameter": "interface", "reason": "it is missing" }),
         ),
         (json!({ "method": "io.magpie.Watch" }), "ExpectedMore", json!({})),
     ];
@@ -255,8 +382,10 @@ fn general_tools_can_look_around() {
 
 #[test]
 fn every_method_and_event_that_is_served_is_described() {
-    for name in ["method Status(", "method Hosts(", "method Reload(", "method Watch("] {
-        assert!(INTERFACE_DESCRIPTION.contains(name), "{name}");
+    for name in
+        ["Status", "Hosts", "Targets", "Rules", "AddRules", "RemoveRules", "Reload", "Watch"]
+    {
+        assert!(INTERFACE_DESCRIPTION.contains(&format!("method {name}(")), "{name}");
     }
     for kind in [EventKind::HostFound, EventKind::OwnAddressClaimed, EventKind::LinkChanged] {
         assert!(INTERFACE_DESCRIPTION.contains(kind.label()), "{kind:?}");
@@ -401,6 +530,8 @@ fn an_answer_that_makes_no_sense_is_an_error() {
 #[derive(Default)]
 struct Daemon {
     hosts: Vec<Host>,
+    rules: Vec<Rule>,
+    requests: Vec<AddRules>,
     mistake: Option<String>,
     reloads: u32,
 }
@@ -411,6 +542,17 @@ impl Handler for Daemon {
             version: "1.2.3".into(),
             pid: 42,
             uptime_seconds: 3600,
+            relays: vec![RelayStatus {
+                name: "home".into(),
+                kind: RelayKind::Responder,
+                links: vec![RelayLink {
+                    name: "wan".into(),
+                    role: Some("upstream".into()),
+                    only_probed: false,
+                }],
+                prefixes: vec!["2001:db8:7::/64".into()],
+                rules: 3,
+            }],
             links: vec![LinkStatus {
                 name: "wan".into(),
                 ifindex: Some(2),
@@ -437,9 +579,69 @@ impl Handler for Daemon {
         self.hosts.clone()
     }
 
-    fn reload(&mut self) -> Result<(), String> {
+    fn targets(&mut self) -> Vec<Target> {
+        (0..3)
+            .map(|number| Target {
+                address: address(number),
+                relay: "home".into(),
+                link: "wan".into(),
+                asked: 2,
+                answered: 1,
+                first_seconds: 60,
+                last_seconds: 1,
+            })
+            .collect()
+    }
+
+    fn rules(&mut self) -> Vec<Rule> {
+        self.rules.clone()
+    }
+
+    fn add_rules(&mut self, request: AddRules) -> Result<AddedRules, RuleRefusal> {
+        if let Some(reason) = self.mistake.clone() {
+            return Err(RuleRefusal { reason, index: Some(1) });
+        }
+        self.rules.extend(request.rules.iter().map(|rule| Rule {
+            relay: "home".into(),
+            prefix: rule.prefix.clone(),
+            method: rule.method,
+            on: rule.on.clone(),
+            to: rule.to.clone(),
+            source: RuleSource::Added,
+            owner: Some(request.owner.clone()),
+            remaining_seconds: request.lifetime_seconds,
+            persist: request.persist,
+            active: true,
+        }));
+        let added = request.rules.len() as u64;
+        self.requests.push(request);
+        Ok(AddedRules { added, renewed: 0 })
+    }
+
+    fn remove_rules(&mut self, request: RemoveRules) -> Result<u64, RuleRefusal> {
+        if let Some(reason) = self.mistake.clone() {
+            return Err(RuleRefusal { reason, index: None });
+        }
+        let before = self.rules.len();
+        self.rules.retain(|rule| rule.owner != request.owner);
+        Ok((before - self.rules.len()) as u64)
+    }
+
+    fn reload(&mut self) -> Result<Vec<String>, String> {
         self.reloads += 1;
-        self.mistake.clone().map_or(Ok(()), Err)
+        let warning = "the path of the socket changes with the next start".to_owned();
+        self.mistake.clone().map_or(Ok(vec![warning]), Err)
+    }
+}
+
+fn new_rule(prefix: &str) -> NewRule {
+    NewRule {
+        relay: None,
+        prefix: prefix.into(),
+        method: RuleMethod::Static,
+        on: vec!["wan".into()],
+        to: Vec::new(),
+        i_own_this_prefix: true,
     }
 }
 

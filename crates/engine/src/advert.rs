@@ -7,7 +7,7 @@ use magpie_wire::{ALL_NODES, Advert, LinkAddr, Packet};
 
 use crate::binding::is_by_owner;
 use crate::engine::Engine;
-use crate::{Discard, Event, Evidence, Instant, LinkId, Lost};
+use crate::{Decision, Discard, Event, Evidence, Instant, LinkId, Lost};
 
 /// Defenses of addresses not known before that one station may make, and in which time.
 const MOST_DEFENSES: u32 = 16;
@@ -31,7 +31,11 @@ impl Engine {
             self.report_own_address(id, target, packet.ethernet_source, now);
             return self.counters.count(Discard::OwnTarget);
         }
-        if !self.scope.contains(target) {
+        // Another proxy's word is no sign that the target is here.
+        if is_by_owner(&advert) && matches!(self.decide(target, id), Decision::Static { .. }) {
+            self.sight(target, id, now);
+        }
+        if !self.is_sought(target) {
             return self.counters.count(Discard::OutOfScope);
         }
         if advert.solicited {
@@ -66,7 +70,7 @@ impl Engine {
             }
         }
         let Some(resolution) = self.resolutions.get(&target) else { return false };
-        if !resolution.searches(id) {
+        if !self.member(id).is_some_and(|member| resolution.searches(id, member)) {
             return false;
         }
         // RFC 4861 section 7.2.5: without the address that was asked for, it is no answer.

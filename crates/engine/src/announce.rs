@@ -30,7 +30,8 @@ impl Engine {
         if announcement.left == 0 || link == binding.link {
             binding.announcement = None;
         }
-        if link != binding.link {
+        let place = binding.link;
+        if self.may_tell(target, link, place) {
             self.advertise_to_all(link, target, router, true);
         }
         self.update_binding_timer(target);

@@ -42,8 +42,6 @@ pub(crate) struct Binding {
     pub(crate) claim_decided: Option<Instant>,
     pub(crate) upkeep: Upkeep,
     pub(crate) announcement: Option<Announcement>,
-    /// The latest answer given for it, so that the same question is not answered twice at once.
-    pub(crate) answered: Option<(LinkId, Ipv6Addr, Instant)>,
     /// When a neighbor on its own link first asked for it without it being verified since.
     pub(crate) doubted: Option<Instant>,
     /// The link of the latest confirmation, if the target is now said to be elsewhere.
@@ -151,7 +149,6 @@ impl Binding {
             claim_decided: None,
             upkeep: Upkeep { sent: 0, next: now },
             announcement: None,
-            answered: None,
             doubted: None,
             moved_from: None,
             due: None,
@@ -217,10 +214,6 @@ impl Bindings {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Ipv6Addr, &Binding)> {
         self.table.iter().map(|(target, binding)| (*target, binding))
-    }
-
-    pub(crate) fn targets(&self) -> impl Iterator<Item = Ipv6Addr> + '_ {
-        self.table.keys().copied()
     }
 
     /// Whether one more binding may be made for a place.

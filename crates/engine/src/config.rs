@@ -43,6 +43,11 @@ impl Config {
         Self { links: vec![link; Members::MAX], ..Self::default() }
     }
 
+    /// Returns how many links are configured.
+    pub(crate) fn member_count(&self) -> u8 {
+        u8::try_from(self.links.len()).unwrap_or(u8::MAX)
+    }
+
     /// Returns how a link is treated.
     pub fn link(&self, member: Member) -> LinkConfig {
         self.links.get(usize::from(member.0)).copied().unwrap_or_default()
@@ -144,7 +149,7 @@ pub enum NaSource {
 }
 
 /// Timing that users may set. What the RFCs fix stands as constants where it is used.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Timing {
     /// Longest time that maintenance which is due may wait for company.
     pub alarm_interval: Duration,
@@ -168,7 +173,7 @@ impl Default for Timing {
 }
 
 /// Caps. What is established stays; what is new is refused and counted.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Limits {
     /// Bindings in all.
     pub bindings: usize,
@@ -188,7 +193,7 @@ pub struct Limits {
     pub groups_per_link: usize,
     /// Targets remembered for not answering.
     pub held_down: usize,
-    /// Targets remembered for having been asked for; see [`Engine::seen`](crate::Engine::seen).
+    /// Targets remembered for having been asked for, 256 at least; see [`Engine::seen`](crate::Engine::seen).
     pub seen: usize,
     /// Multicast solicitations for new targets on one link, per second, and at once.
     pub solicits_per_second: u32,

@@ -52,11 +52,20 @@ pub enum Discard {
     DelayedFull,
     /// The route to the target belongs to somebody else and leads elsewhere.
     ForeignRoute,
+    /// A rule or a list denies the target.
+    Denied,
+    /// A rule leaves it to the kernel's routes, and none leads to the target out of another link.
+    NotRouted,
+    /// Duplicate address detection of a target that a rule answers for together with many others:
+    /// whether it is in use is not known.
+    Unverified,
+    /// Too many questions to the kernel are under way.
+    LookupsFull,
 }
 
 impl Discard {
     /// Every reason, in the order of their discriminants.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 26] = [
         Self::LinkDown,
         Self::OwnFrame,
         Self::OwnSource,
@@ -79,6 +88,10 @@ impl Discard {
         Self::NoSource,
         Self::DelayedFull,
         Self::ForeignRoute,
+        Self::Denied,
+        Self::NotRouted,
+        Self::Unverified,
+        Self::LookupsFull,
     ];
 
     /// Returns the name of the counter, which never changes once released.
@@ -106,6 +119,10 @@ impl Discard {
             Self::NoSource => "no-source",
             Self::DelayedFull => "delayed-full",
             Self::ForeignRoute => "foreign-route",
+            Self::Denied => "denied",
+            Self::NotRouted => "not-routed",
+            Self::Unverified => "unverified",
+            Self::LookupsFull => "lookups-full",
         }
     }
 }

@@ -13,7 +13,8 @@ use magpie_wire::{LinkAddr, Nonce, Solicit};
 
 use crate::delayed::Delayed;
 use crate::engine::Engine;
-use crate::{Discard, Evidence, Instant, LinkId};
+use crate::fib::Purpose;
+use crate::{Decision, Discard, Evidence, Instant, LinkId, Members};
 
 /// How long a host waits for objections: RFC 4862 section 5.4, `RetransTimer`, for each probe.
 const TENTATIVE_TIME: Duration = Duration::from_secs(1);
@@ -90,9 +91,19 @@ impl Engine {
         if self.is_own_address(target, id) {
             return self.defend_own(id, target, lladdr, now);
         }
-        if !self.scope.contains(target) {
-            return self.counters.count(Discard::OutOfScope);
-        }
+        let to = match self.decide(target, id) {
+            Decision::Deny => return self.counters.count(Discard::Denied),
+            Decision::Static { prefix_len } => {
+                return self.defend_by_rule(target, id, prefix_len, now);
+            }
+            Decision::Route => {
+                return self.find_route(target, Some(id), Purpose::Defend(id), now);
+            }
+            Decision::Probe(to) => to,
+            // Nobody who asks there is answered, but it may be asked for elsewhere.
+            Decision::Uncovered if self.is_sought_at(target, id) => Members::NONE,
+            Decision::Uncovered => return self.counters.count(Discard::OutOfScope),
+        };
         let probe = SeenProbe { target, nonce, link: id, lladdr, at: now };
         if self.probes_seen.is_echo(&probe) {
             self.delayed.cancel_relay(id, target);
@@ -120,21 +131,31 @@ impl Engine {
         }
         self.update_binding_timer(target);
         self.join_everywhere(target);
-        self.relay_from(id, target, nonce, now);
+        self.relay_from(id, target, to, nonce, now);
     }
 
     /// Passes a probe on to all links but its own, behind the listener report for its group, and
     /// no faster than hosts probe.
-    fn relay_from(&mut self, id: LinkId, target: Ipv6Addr, nonce: Option<Nonce>, now: Instant) {
+    fn relay_from(
+        &mut self,
+        id: LinkId,
+        target: Ipv6Addr,
+        to: Members,
+        nonce: Option<Nonce>,
+        now: Instant,
+    ) {
         let mut last = None;
-        while let Some(to) = self.link_after(last) {
-            last = Some(to);
-            let Some(link) = self.links.get_mut(&to).filter(|_| to != id) else { continue };
+        while let Some(other) = self.link_after(last) {
+            last = Some(other);
+            let Some(link) = self.links.get_mut(&other) else { continue };
+            if other == id || !to.contains(link.info.member) {
+                continue;
+            }
             if link.relayed.contains(target, now) {
                 self.counters.count(Discard::DadRepeated);
             } else if link.probes.take(now) {
                 link.relayed.insert(target, now + RELAY_INTERVAL, MOST_RELAYED, now);
-                let relay = Delayed::RelayDad { link: to, target, nonce };
+                let relay = Delayed::RelayDad { link: other, target, nonce };
                 self.delay(now + REPORT_TIME, relay);
             } else {
                 self.counters.count(Discard::SolicitRate);

@@ -1,6 +1,6 @@
 //! The engine as a whole: its state, its contract with the caller, and who handles what.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::Ipv6Addr;
 use std::ops::Bound;
 use std::time::Duration;
@@ -10,16 +10,18 @@ use magpie_wire::{LinkAddr, Message, OwnMessage, Packet};
 use crate::binding::Bindings;
 use crate::dad::ProbeMemory;
 use crate::delayed::{Delayed, DelayedQueue};
+use crate::fib::Fib;
 use crate::group::Groups;
 use crate::limit::{OwnNonces, Quota, Rarely, Recent};
 use crate::link::Link;
 use crate::resolution::{Charged, Phase, Resolution, Search};
 use crate::route::Routes;
 use crate::scope::Scope;
+use crate::seen::SeenTargets;
 use crate::timer::Timers;
 use crate::{
-    BindingView, Config, Counters, Discard, Event, Input, Instant, KernelOp, LinkConfig, LinkId,
-    Lost, Output, RequestId, ScopePrefix, Timer, Wakeup,
+    BindingView, Config, Counters, Decision, Discard, Event, Input, Instant, KernelOp, LinkConfig,
+    LinkId, Lost, Member, Output, RequestId, ScopePrefix, SeenTarget, Timer, Wakeup,
 };
 
 /// How long askers wait, whatever happens: a little longer than they ask (RFC 4861 section 10,
@@ -59,6 +61,14 @@ pub struct Engine {
     pub(crate) routes: Routes,
     pub(crate) groups: Groups,
     pub(crate) delayed: DelayedQueue,
+    pub(crate) fib: Fib,
+    /// Addresses that spoke where a `static` rule would answer for them.
+    pub(crate) sighted: Recent<(LinkId, Ipv6Addr)>,
+    pub(crate) seen: SeenTargets,
+    /// Memberships that rules call for.
+    pub(crate) standing: BTreeSet<(LinkId, Ipv6Addr)>,
+    /// Links that the relay has, present or not.
+    pub(crate) member_count: u8,
     pub(crate) timers: Timers,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) counters: Counters,
@@ -89,6 +99,8 @@ impl Engine {
     /// Makes an engine that knows nothing yet. `seed` decides all its random choices.
     pub fn new(config: Config, seed: u64, now: Instant) -> Self {
         let scope = Scope::new(config.prefixes.clone());
+        let seen_targets = SeenTargets::new(config.limits.seen, seed);
+        let member_count = config.member_count();
         Self {
             config,
             links: BTreeMap::new(),
@@ -101,6 +113,11 @@ impl Engine {
             routes: Routes::default(),
             groups: Groups::default(),
             delayed: DelayedQueue::default(),
+            fib: Fib::default(),
+            sighted: Recent::new(),
+            seen: seen_targets,
+            standing: BTreeSet::new(),
+            member_count,
             timers: Timers::default(),
             outputs: VecDeque::new(),
             counters: Counters::default(),
@@ -130,6 +147,7 @@ impl Engine {
             },
             Input::Kernel(event) => self.on_kernel_event(event, now),
             Input::Ack { request, result } => self.on_ack(request, result, now),
+            Input::Route { request, route } => self.on_route_found(request, route, now),
             Input::Restore { target, link, lladdr } => self.on_restore(target, link, lladdr, now),
             Input::Timeout => self.on_timeout(now),
         }
@@ -146,11 +164,34 @@ impl Engine {
         self.timers.first()
     }
 
-    /// Takes over other settings; what they no longer allow ends.
-    pub fn reconfigure(&mut self, config: Config, now: Instant) {
-        self.scope.configure(config.prefixes.clone());
+    /// Takes over other settings; what they no longer allow ends, and nothing else.
+    ///
+    /// `members` tells the places of the present links in them; links that are not in them any
+    /// longer are reported gone before.
+    pub fn reconfigure(&mut self, config: Config, members: &[(LinkId, Member)], now: Instant) {
+        if config.limits.seen != self.config.limits.seen {
+            self.seen = SeenTargets::new(config.limits.seen, self.rng.u64(..));
+        }
+        let routes_before = self.config.routes;
         self.config = config;
-        self.on_scope_changed(now);
+        self.member_count = self.config.member_count();
+        for (id, member) in members {
+            if let Some(link) = self.links.get_mut(id) {
+                link.info.member = *member;
+                self.member_count = self.member_count.max(member.0.saturating_add(1));
+            }
+        }
+        for (id, link) in &mut self.links {
+            link.limit(&self.config.limits);
+            if !self.config.link(link.info.member).shows_subnet {
+                self.scope.forget_link(*id);
+            }
+        }
+        self.scope.configure(self.config.prefixes.clone());
+        self.on_addresses_changed(now);
+        if self.config.routes != routes_before {
+            self.on_route_policy_changed(now);
+        }
         self.update_shared_timers();
     }
 
@@ -194,6 +235,12 @@ impl Engine {
             router: binding.router,
             route: self.routes.view(target),
         })
+    }
+
+    /// Returns the targets that were asked for lately, as many as
+    /// [`Limits::seen`](crate::Limits::seen) allows.
+    pub fn seen(&self, now: Instant) -> Vec<SeenTarget> {
+        self.seen.list(now)
     }
 
     /// Returns how many resolutions are under way.
@@ -310,21 +357,28 @@ impl Engine {
         if self.syncing {
             return;
         }
-        let outside: Vec<_> =
-            self.bindings.targets().filter(|target| !self.scope.contains(*target)).collect();
+        let outside: Vec<_> = self
+            .bindings
+            .iter()
+            .filter(|(target, binding)| !self.is_sought_at(*target, binding.link))
+            .map(|(target, _)| target)
+            .collect();
         for target in outside {
             self.forget(target, Lost::OutOfScope);
         }
         let outside: Vec<_> = self
             .resolutions
-            .keys()
-            .copied()
-            .filter(|target| !self.scope.contains(*target))
+            .iter()
+            .filter(|(target, resolution)| {
+                !matches!(self.decide(**target, resolution.origin), Decision::Probe(_))
+            })
+            .map(|(target, _)| *target)
             .collect();
         for target in outside {
             self.end_resolution(target);
         }
         self.adopt_leftovers(now);
+        self.update_standing();
     }
 
     pub(crate) fn delay(&mut self, at: Instant, delayed: Delayed) {

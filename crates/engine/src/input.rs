@@ -38,6 +38,13 @@ pub enum Input<'a> {
         /// What became of it; the error is the `errno` value.
         result: Result<(), i32>,
     },
+    /// The kernel answered [`Output::FindRoute`](crate::Output::FindRoute).
+    Route {
+        /// Which request.
+        request: RequestId,
+        /// The route; none if there is none, or if packets end there.
+        route: Option<FoundRoute>,
+    },
     /// An address is said to be on a link: from the state file, or from an operator. It is probed
     /// before anything is promised for it.
     Restore {
@@ -102,6 +109,8 @@ pub enum KernelEvent {
         /// Whether it carried our protocol number, table and metric.
         own: bool,
     },
+    /// Routes or routing rules that are not ours changed: routes that were found may be others now.
+    RoutesChanged,
     /// The kernel itself failed to find a node on a link, or asks user space to.
     Miss {
         /// Where the kernel looked.
@@ -120,6 +129,24 @@ pub enum KernelEvent {
     Overrun,
     /// The dump is complete: whatever it did not contain is gone.
     Synced,
+}
+
+/// A route that the kernel would take.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct FoundRoute {
+    /// Where it leads.
+    pub egress: Egress,
+    /// Length of its prefix; zero is a default route.
+    pub prefix_len: u8,
+}
+
+/// Where a route leads.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Egress {
+    /// To this host itself.
+    Local,
+    /// Out of a device, which need not be a link of the relay.
+    Device(LinkId),
 }
 
 /// What is known of a link.

@@ -32,16 +32,20 @@ impl Engine {
             KernelEvent::Route { target, link, own: false } => {
                 if is_proxiable(target) {
                     self.routes.foreign(target, link);
+                    self.update_standing_of(target);
                 }
             }
             KernelEvent::RouteGone { target, link: Some(link), own: true } => {
                 self.routes.vanished(target, link);
+                self.fib.forget(target);
                 self.reconcile_route(target);
             }
             KernelEvent::RouteGone { target, own: false, .. } => {
                 self.routes.foreign_vanished(target);
+                self.update_standing_of(target);
                 self.reconcile_route(target);
             }
+            KernelEvent::RoutesChanged => self.fib.clear(),
             KernelEvent::Miss { link, target } => self.on_miss(link, target, now),
             KernelEvent::ProxyNeighbor { link, target } => {
                 if let Some(link) = self.links.get_mut(&link) {
@@ -56,7 +60,11 @@ impl Engine {
     /// Takes an acknowledgement. Those of memberships change nothing: a failed join leaves the
     /// engine with all-multicast, and there is nothing better to do about it.
     pub(crate) fn on_ack(&mut self, request: RequestId, result: Result<(), i32>, now: Instant) {
-        match self.routes.ack(request, result.is_ok()) {
+        let acked = self.routes.ack(request, result.is_ok());
+        if let Some(acked) = acked {
+            self.fib.forget(acked.target());
+        }
+        match acked {
             None => {}
             Some(Acked::Settled(target)) => self.on_routed(target, now),
             Some(Acked::Unsettled(target)) => self.reconcile_route(target),
@@ -82,7 +90,7 @@ impl Engine {
     ) {
         let usable = lladdr
             .is_none_or(|lladdr| lladdr.is_station() && self.link_of_lladdr(lladdr).is_none());
-        if !usable || !self.links.contains_key(&link) || !self.scope.contains(target) {
+        if !usable || !self.is_sought_at(target, link) {
             return;
         }
         if self.is_own_address(target, link) {
@@ -119,7 +127,7 @@ impl Engine {
 
     /// The kernel looked for `target` on `link` and did not find it, or will not.
     pub(crate) fn on_miss(&mut self, link: LinkId, target: Ipv6Addr, now: Instant) {
-        if !self.scope.contains(target)
+        if !self.is_sought(target)
             || self.is_own_address(target, link)
             || !self.links.contains_key(&link)
         {
@@ -153,7 +161,9 @@ impl Engine {
             self.links.entry(id).or_insert_with(|| Link::new(info, &self.config.limits, now));
         link.info = info;
         let usable = link.usable();
+        self.member_count = self.member_count.max(info.member.0.saturating_add(1));
         if was_usable.is_none() {
+            self.update_standing();
             let joined = self.bindings.iter().filter(|(_, binding)| binding.joined);
             let mut wanted: Vec<_> = joined.map(|(target, _)| target).collect();
             for (other, link) in &self.links {
@@ -208,6 +218,8 @@ impl Engine {
         let here: Vec<_> = self.bindings_on(id).collect();
         self.routes.forget_link(id);
         self.groups.forget_link(id);
+        self.forget_standing(id);
+        self.sighted.retain(|(link, _)| *link != id);
         self.scope.forget_link(id);
         self.rarely.retain(|(link, _)| *link != id);
         for target in here {
@@ -268,7 +280,7 @@ impl Engine {
         }
     }
 
-    fn on_addresses_changed(&mut self, now: Instant) {
+    pub(crate) fn on_addresses_changed(&mut self, now: Instant) {
         let config = &self.config;
         let shows_subnet = |info: &LinkInfo| config.link(info.member).shows_subnet;
         let assigned = self
@@ -289,14 +301,14 @@ impl Engine {
     }
 
     fn adopt(&mut self, target: Ipv6Addr, link: LinkId, now: Instant) {
-        if !self.scope.contains(target) && now < self.leftovers_until {
+        let is_sought = self.is_sought_at(target, link);
+        if !is_sought && now < self.leftovers_until {
             // The subnet may not be known yet: addresses and advertisements come after a start.
             let at = Some(self.leftovers_until);
             return self.timers.set(&mut self.leftovers_due, Timer::Leftovers, at);
         }
-        let wanted = self.scope.contains(target)
+        let wanted = is_sought
             && !self.is_own_address(target, link)
-            && self.links.contains_key(&link)
             && (self.bindings.get(target).is_some()
                 || self.learn(target, link, None, Evidence::Route, now));
         if !wanted {
@@ -325,6 +337,7 @@ impl Engine {
 
     fn begin_sync(&mut self) {
         self.syncing = true;
+        self.fib.clear();
         self.routes.begin_sync();
         for link in self.links.values_mut() {
             link.kernel_proxied.clear();

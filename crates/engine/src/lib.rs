@@ -8,9 +8,10 @@
 //!
 //! The modules follow the messages: `solicit` and `advert` react to what comes in, `dad` to
 //! duplicate address detection; `search` looks for the unknown, `nud` keeps the known, `claim`
-//! decides who is right when two places claim the same address, and
-//! `announce` tells of moves; `kernel` follows this host's own
-//! links, addresses and routes. `send` alone builds messages.
+//! decides who is right when two places claim the same address, and `announce` tells of moves;
+//! `direct` answers by rules and routes alone; `kernel` follows this host's own links, addresses
+//! and routes. What is answered for at all is decided by `rules`; `policy` applies them. `send`
+//! alone builds messages.
 #![forbid(unsafe_code)]
 
 mod advert;
@@ -21,7 +22,9 @@ mod config;
 mod counters;
 mod dad;
 mod delayed;
+mod direct;
 mod engine;
+mod fib;
 mod group;
 mod input;
 mod kernel;
@@ -31,13 +34,16 @@ mod member;
 mod mrd;
 mod nud;
 mod output;
+mod policy;
 mod resolution;
 mod route;
 mod rules;
 mod scope;
 mod search;
+mod seen;
 mod send;
 mod solicit;
+mod standing;
 mod time;
 mod timer;
 mod view;
@@ -45,13 +51,14 @@ mod view;
 pub use config::{Config, Limits, LinkConfig, NaSource, Prefixes, RoutePolicy, RouterFlag, Timing};
 pub use counters::{Counters, Discard};
 pub use engine::Engine;
-pub use input::{Input, KernelEvent, LinkId, LinkInfo, ScopePrefix};
+pub use input::{Egress, FoundRoute, Input, KernelEvent, LinkId, LinkInfo, ScopePrefix};
 pub use member::{Member, Members};
 pub use output::{Event, Evidence, KernelOp, Lost, Output, RequestId, Transmit};
 pub use rules::{
     AddressSet, Decision, ExpressionError, ExpressionErrorKind, ExpressionWarning,
     ExpressionWarningKind, Expressions, List, ListKind, Method, Rule, RulePrefix, Rules,
 };
+pub use seen::SeenTarget;
 pub use time::Instant;
 pub use timer::{Timer, Wakeup};
 pub use view::{BindingState, BindingView, RouteView};

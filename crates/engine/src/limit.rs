@@ -24,6 +24,11 @@ impl TokenBucket {
         Self { rate, tokens: rate * Self::TOKEN, filled: now }
     }
 
+    /// Allows another number of events from now on.
+    pub(crate) fn set_rate(&mut self, rate: u32) {
+        self.rate = rate.into();
+    }
+
     pub(crate) fn take(&mut self, now: Instant) -> bool {
         let elapsed = u64::try_from(now.since(self.filled).as_nanos()).unwrap_or(u64::MAX);
         let full = self.rate * Self::TOKEN;

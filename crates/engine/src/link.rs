@@ -60,6 +60,12 @@ impl Link {
         }
     }
 
+    /// Takes over other budgets.
+    pub(crate) fn limit(&mut self, limits: &Limits) {
+        self.solicits.set_rate(limits.solicits_per_second);
+        self.probes.set_rate(limits.probes_per_second);
+    }
+
     pub(crate) fn usable(&self) -> bool {
         self.info.running && self.info.lladdr.is_station()
     }

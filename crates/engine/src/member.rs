@@ -27,6 +27,12 @@ impl Members {
         self.0 |= 1u128.checked_shl(member.0.into()).unwrap_or_default();
     }
 
+    /// Returns the links that are in either.
+    #[must_use]
+    pub fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// Whether there are none.
     pub fn is_empty(self) -> bool {
         self == Self::NONE

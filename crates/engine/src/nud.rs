@@ -8,11 +8,14 @@ use magpie_wire::{Advert, LinkAddr};
 
 use crate::binding::{Announcement, Binding, Upkeep, Verification, is_by_owner};
 use crate::engine::Engine;
+use crate::fib::Purpose;
 use crate::link::Link;
 use crate::resolution::Phase;
 use crate::search::{MAX_MULTICAST_SOLICIT, RETRANS_TIMER};
 use crate::send::Budget;
-use crate::{Event, Evidence, Instant, LinkId, Lost, Timer};
+use crate::{
+    Decision, Egress, Event, Evidence, FoundRoute, Instant, LinkId, Lost, RoutePolicy, Timer,
+};
 
 /// RFC 4861 section 10; each confirmation lasts a random 0.5 to 1.5 of it (section 6.3.2). Values
 /// that routers announce for their link are not taken over: the links of a relay may have
@@ -50,7 +53,14 @@ impl Engine {
     pub(crate) fn on_binding_due(&mut self, target: Ipv6Addr, now: Instant) {
         let Some(binding) = self.bindings.get_mut(target) else { return };
         binding.due = None;
-        if binding.tentative.is_some_and(|until| until <= now) {
+        let is_new = binding.tentative.is_some_and(|until| until <= now);
+        let link = binding.link;
+        if is_new && !self.is_sought_at(target, link) {
+            // Known only for as long as somebody might have objected.
+            return self.forget(target, Lost::OutOfScope);
+        }
+        let Some(binding) = self.bindings.get_mut(target) else { return };
+        if is_new {
             // Nobody objected (RFC 4862 section 5.4): the address is its owner's. Asking for it
             // at once makes the route ready before anybody wants to use it.
             binding.tentative = None;
@@ -119,11 +129,22 @@ impl Engine {
         self.update_binding_timer(target);
         let Some(binding) = self.bindings.get(target) else { return };
         let link = binding.link;
-        self.routes.want(target, Some(link));
-        self.reconcile_route(target);
+        if !self.is_sought_at(target, link) {
+            // It has moved to where nobody looks for it.
+            return self.forget(target, Lost::OutOfScope);
+        }
+        let is_needed = match self.config.routes {
+            RoutePolicy::All => true,
+            RoutePolicy::Needed => self.routes.wanted(target).is_some(),
+            RoutePolicy::Never => false,
+        };
+        if is_needed {
+            self.routes.want(target, Some(link));
+            self.reconcile_route(target);
+        }
         // Before any answer, but behind the request for the route, which those who wait need first.
         self.join_everywhere(target);
-        if self.routes.leads_to(target, link) {
+        if self.is_routed(target, link) {
             return self.on_routed(target, now);
         }
         if self.routes.conflicts(target, link) {
@@ -131,13 +152,61 @@ impl Engine {
             return self.report_foreign_route(target, link, now);
         }
         self.enter_phase(target, Phase::Route, now);
+        if !is_needed {
+            self.find_route(target, None, Purpose::Settle, now);
+        }
+    }
+
+    /// The kernel has said where packets for a target go, which has no host route of ours.
+    pub(crate) fn settle_by_route(
+        &mut self,
+        target: Ipv6Addr,
+        route: Option<FoundRoute>,
+        now: Instant,
+    ) {
+        let Some(link) = self.bindings.get(target).map(|binding| binding.link) else { return };
+        if route.is_some_and(|route| route.egress == Egress::Device(link)) {
+            if self.is_routed(target, link) {
+                return self.on_routed(target, now);
+            }
+            // The routes have changed since.
+            return self.find_route(target, None, Purpose::Settle, now);
+        }
+        self.routes.want(target, Some(link));
+        self.reconcile_route(target);
+    }
+
+    /// Whether packets for `target` surely go out on `link`.
+    pub(crate) fn is_routed(&self, target: Ipv6Addr, link: LinkId) -> bool {
+        match self.config.routes {
+            RoutePolicy::All => self.routes.leads_to(target, link),
+            RoutePolicy::Needed => {
+                self.routes.leads_to(target, link)
+                    || self.routes.wanted(target).is_none() && self.fib.leads_to(target, link)
+            }
+            RoutePolicy::Never => !self.routes.conflicts(target, link),
+        }
+    }
+
+    /// Makes the host routes of all that is known agree with another policy.
+    pub(crate) fn on_route_policy_changed(&mut self, now: Instant) {
+        let confirmed = self.bindings.iter().filter(|(_, binding)| binding.confirmed.is_some());
+        let targets: Vec<_> = confirmed.map(|(target, _)| target).collect();
+        for target in targets {
+            if self.config.routes == RoutePolicy::Never {
+                self.routes.want(target, None);
+                self.reconcile_route(target);
+            } else {
+                self.settle(target, now);
+            }
+        }
     }
 
     /// The kernel forwards to the target's place now.
     pub(crate) fn on_routed(&mut self, target: Ipv6Addr, now: Instant) {
         let Some(binding) = self.bindings.get(target) else { return };
         // Somebody else's route may have come while ours was being installed.
-        if !binding.is_reachable(now) || !self.routes.leads_to(target, binding.link) {
+        if !binding.is_reachable(now) || !self.is_routed(target, binding.link) {
             return;
         }
         self.announce(target, now);
@@ -168,7 +237,8 @@ impl Engine {
             }
             Some(_) => self.begin_claim(target, link, lladdr, evidence, now),
             None => {
-                if self.may_hear_of(link, now)
+                if self.is_sought_at(target, link)
+                    && self.may_hear_of(link, now)
                     && self.learn(target, link, Some(lladdr), evidence, now)
                 {
                     self.enter_phase(target, Phase::Verify, now);
@@ -287,7 +357,10 @@ impl Engine {
             if resolution.phase != Phase::Verify {
                 return;
             }
-            if !self.is_held_down(target, resolution.origin, now) {
+            let origin = resolution.origin;
+            if let Decision::Probe(to) = self.decide(target, origin)
+                && !self.is_held_down(target, origin, to, now)
+            {
                 return self.widen_to_search(target, now);
             }
             self.end_resolution(target);

@@ -19,6 +19,16 @@ pub enum Output {
         /// What is wanted.
         op: KernelOp,
     },
+    /// Find the route that the kernel would take now. Exactly one
+    /// [`Input::Route`](crate::Input::Route) answers it.
+    FindRoute {
+        /// Pairs the question with its answer.
+        request: RequestId,
+        /// Where the packet goes.
+        target: Ipv6Addr,
+        /// Where the packet comes in; none if this host itself sends it.
+        from: Option<LinkId>,
+    },
     /// Something that an observer may want to know; the engine itself never logs.
     Event(Event),
 }

@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 
 use magpie_wire::LinkAddr;
 
-use crate::{Instant, LinkId};
+use crate::{Instant, LinkId, Member, Members};
 
 /// Who asked for a target.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -61,6 +61,8 @@ pub(crate) enum Phase {
 pub(crate) struct Search {
     /// Rounds of solicitations sent.
     pub(crate) sent: u8,
+    /// The links that the rules say to ask.
+    pub(crate) to: Members,
     /// Askers on several links wait: every link is asked, the first asker's too.
     pub(crate) widened: bool,
     /// This host's kernel asks on the link of origin itself, so an answer from there counts.
@@ -96,10 +98,11 @@ impl Resolution {
         self.askers.iter().flatten().copied()
     }
 
-    /// Whether the search asks, or hears the kernel ask, on `link`.
-    pub(crate) fn searches(&self, link: LinkId) -> bool {
+    /// Whether the search asks, or hears the kernel ask, on `link`, which is `member`.
+    pub(crate) fn searches(&self, link: LinkId, member: Member) -> bool {
         match self.phase {
-            Phase::Search(search) => search.widened || search.kernel || link != self.origin,
+            Phase::Search(search) if link == self.origin => search.widened || search.kernel,
+            Phase::Search(search) => search.to.contains(member),
             Phase::Verify | Phase::Route => false,
         }
     }

@@ -46,6 +46,15 @@ pub(crate) enum Acked {
     Refused(Ipv6Addr, LinkId),
 }
 
+impl Acked {
+    /// The host that the route leads to.
+    pub(crate) fn target(self) -> Ipv6Addr {
+        match self {
+            Self::Settled(target) | Self::Unsettled(target) | Self::Refused(target, _) => target,
+        }
+    }
+}
+
 impl Routes {
     /// States where the route to `target` should lead; `reconcile` makes it so.
     pub(crate) fn want(&mut self, target: Ipv6Addr, link: Option<LinkId>) {
@@ -134,6 +143,16 @@ impl Routes {
 
     pub(crate) fn foreign_vanished(&mut self, target: Ipv6Addr) {
         self.foreign.remove(&target);
+    }
+
+    /// Returns the targets of host routes that are not ours.
+    pub(crate) fn foreign_targets(&self) -> impl Iterator<Item = Ipv6Addr> + '_ {
+        self.foreign.keys().copied()
+    }
+
+    /// Whether somebody else has a host route to `target`.
+    pub(crate) fn is_foreign(&self, target: Ipv6Addr) -> bool {
+        self.foreign.contains_key(&target)
     }
 
     /// Expects a dump to confirm everything.

@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use ipnet::Ipv6Net;
-use magpie_wire::{PrefixInformation, is_proxiable};
+use magpie_wire::PrefixInformation;
 
 use crate::{Instant, LinkId, Prefixes, ScopePrefix};
 
@@ -62,15 +62,6 @@ impl Scope {
 
     pub(crate) fn configure(&mut self, configured: Prefixes) {
         self.configured = configured;
-    }
-
-    /// Whether `target` may be proxied: it is in a prefix of the subnet, and of a kind that hosts
-    /// have (RFC 4291 sections 2.5 to 2.7, RFC 2526).
-    pub(crate) fn contains(&self, target: Ipv6Addr) -> bool {
-        if !is_proxiable(target) {
-            return false;
-        }
-        self.longest(target).is_some()
     }
 
     /// Returns the length of the longest prefix of the subnet that `target` is in.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::engine::Engine;
 use crate::resolution::{Asker, Phase, Search};
 use crate::send::Budget;
-use crate::{Discard, Instant, LinkId, Lost, Timer};
+use crate::{Decision, Discard, Instant, LinkId, Lost, Members, Timer};
 
 /// RFC 4861 section 10.
 pub(crate) const RETRANS_TIMER: Duration = Duration::from_secs(1);
@@ -16,7 +16,7 @@ pub(crate) const MAX_MULTICAST_SOLICIT: u8 = 3;
 
 impl Engine {
     /// Looks for an unknown target on behalf of an asker.
-    pub(crate) fn look_up(&mut self, asker: Asker, target: Ipv6Addr, now: Instant) {
+    pub(crate) fn look_up(&mut self, asker: Asker, target: Ipv6Addr, to: Members, now: Instant) {
         if let Some(resolution) = self.resolutions.get_mut(&target) {
             // One lookup for many askers. Another proxy's own search looks like an asker too, so
             // the links that were left out at first are asked only if the first round was in
@@ -25,13 +25,14 @@ impl Engine {
                 && asker.link != resolution.origin
             {
                 search.widened = true;
+                search.to = search.to.union(to);
             }
             return self.add_asker(asker, target);
         }
-        if self.is_held_down(target, asker.link, now) {
+        if self.is_held_down(target, asker.link, to, now) {
             return self.counters.count(Discard::HeldDown);
         }
-        if self.begin_search(target, asker.link, false, now) {
+        if self.begin_search(target, asker.link, to, false, now) {
             self.add_asker(asker, target);
         }
     }
@@ -44,8 +45,9 @@ impl Engine {
             }
             return;
         }
-        if !self.is_held_down(target, link, now) {
-            self.begin_search(target, link, true, now);
+        let Decision::Probe(to) = self.decide(target, link) else { return };
+        if !self.is_held_down(target, link, to, now) {
+            self.begin_search(target, link, to, true, now);
         }
     }
 
@@ -53,10 +55,11 @@ impl Engine {
         &mut self,
         target: Ipv6Addr,
         origin: LinkId,
+        to: Members,
         kernel: bool,
         now: Instant,
     ) -> bool {
-        let search = Search { sent: 0, widened: false, kernel };
+        let search = Search { sent: 0, to, widened: false, kernel };
         if self.begin_resolution(target, origin, Phase::Search(search), now).is_none() {
             return false;
         }
@@ -66,8 +69,15 @@ impl Engine {
 
     /// Goes over from verifying the known place to asking everybody (RFC 4861 section 7.3.3).
     pub(crate) fn widen_to_search(&mut self, target: Ipv6Addr, now: Instant) {
+        let Some(origin) = self.resolutions.get(&target).map(|waiting| waiting.origin) else {
+            return;
+        };
+        let Decision::Probe(to) = self.decide(target, origin) else {
+            self.end_resolution(target);
+            return;
+        };
         if let Some(resolution) = self.resolutions.get_mut(&target) {
-            resolution.phase = Phase::Search(Search { sent: 0, widened: false, kernel: false });
+            resolution.phase = Phase::Search(Search { sent: 0, to, widened: false, kernel: false });
             self.search(target, now);
         }
     }
@@ -102,7 +112,10 @@ impl Engine {
         let mut last = None;
         while let Some(link) = self.link_after(last) {
             last = Some(link);
-            if Some(link) == excluded || self.held_down.contains((target, link), now) {
+            if Some(link) == excluded
+                || !self.member(link).is_some_and(|member| search.to.contains(member))
+                || self.held_down.contains((target, link), now)
+            {
                 continue;
             }
             asked |= self.solicit_multicast(link, target, budget, now);
@@ -117,11 +130,13 @@ impl Engine {
     /// Asks for everything that is being looked for on a link that only now has an address to
     /// ask from (RFC 4429 section 3.2: never from a tentative one).
     pub(crate) fn search_on(&mut self, link: LinkId, now: Instant) {
+        let Some(member) = self.member(link) else { return };
         let targets: Vec<_> = self
             .resolutions
             .iter()
-            .filter(|(_, resolution)| {
-                link != resolution.origin && matches!(resolution.phase, Phase::Search(_))
+            .filter(|(_, resolution)| match resolution.phase {
+                Phase::Search(search) => link != resolution.origin && search.to.contains(member),
+                Phase::Verify | Phase::Route => false,
             })
             .map(|(target, _)| *target)
             .collect();
@@ -139,13 +154,14 @@ impl Engine {
         if self.bindings.get(target).is_some_and(|binding| binding.confirmed.is_none()) {
             self.forget(target, Lost::Silent);
         }
-        let widened = matches!(resolution.phase, Phase::Search(Search { widened: true, .. }));
+        let Phase::Search(search) = resolution.phase else { return };
         let mut last = None;
         while let Some(link) = self.link_after(last) {
             last = Some(link);
             // A link that was left out because it was held down comes to its turn in time.
             let asked = !self.held_down.contains((target, link), now - RETRANS_TIMER);
-            if asked && (widened || link != resolution.origin) {
+            let meant = self.member(link).is_some_and(|member| search.to.contains(member));
+            if asked && meant && (search.widened || link != resolution.origin) {
                 self.hold_down(target, link, now);
             }
         }
@@ -158,8 +174,17 @@ impl Engine {
     }
 
     /// Whether a search for an asker on `origin` would only repeat what was in vain.
-    pub(crate) fn is_held_down(&self, target: Ipv6Addr, origin: LinkId, now: Instant) -> bool {
-        let mut others = self.links.iter().filter(|(id, link)| **id != origin && link.usable());
+    pub(crate) fn is_held_down(
+        &self,
+        target: Ipv6Addr,
+        origin: LinkId,
+        to: Members,
+        now: Instant,
+    ) -> bool {
+        let mut others = self
+            .links
+            .iter()
+            .filter(|(id, link)| **id != origin && link.usable() && to.contains(link.info.member));
         others.all(|(id, _)| self.held_down.contains((target, *id), now))
     }
 

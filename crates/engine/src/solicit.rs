@@ -6,11 +6,14 @@ use std::time::Duration;
 use magpie_wire::{LinkAddr, Packet, Solicit};
 
 use crate::delayed::Delayed;
+use crate::direct::leads_away;
 use crate::engine::Engine;
 use crate::resolution::{Asker, Phase};
-use crate::{Discard, Evidence, Instant, LinkId};
+use crate::{Decision, Discard, Evidence, Instant, LinkId, Members};
 
-/// The same question from the same asker within this time gets one answer.
+/// Within this time the same question from the same asker gets two answers at most. Some links
+/// make copies of it; but who has forgotten the answer and asks again must not wait for a second,
+/// which is when it would ask once more.
 const REPEAT_WINDOW: Duration = Duration::from_millis(20);
 /// A confirmation of this age is still fresh.
 const FRESH_TIME: Duration = Duration::from_secs(1);
@@ -51,22 +54,30 @@ impl Engine {
         if link.owns(target) {
             return self.counters.count(Discard::OwnTarget);
         }
-        if !self.scope.contains(target) {
-            // An address of ours on another link is answered for even outside the subnet's
-            // prefixes, but never a link-local one.
-            if target.is_unicast_link_local() || !self.holds_elsewhere(target) {
-                return self.counters.count(Discard::OutOfScope);
-            }
+        let is_kernel_proxied = link.kernel_proxied.contains(&target);
+        let decision = self.decide(target, id);
+        let is_own = self.holds_elsewhere(target);
+        // Where the subnet is relayed, an address of ours on another link is answered for even
+        // outside the subnet's prefixes, but never a link-local one.
+        if decision == Decision::Uncovered
+            && (!is_own || target.is_unicast_link_local() || !self.relays_subnet_to(id))
+        {
+            return self.counters.count(Discard::OutOfScope);
         }
-        if link.kernel_proxied.contains(&target) {
+        self.seen.ask(target, id, now);
+        if is_kernel_proxied {
             return self.counters.count(Discard::KernelProxy);
         }
-        if self.holds_elsewhere(target) {
+        match decision {
+            Decision::Deny => self.counters.count(Discard::Denied),
             // The kernel accepts packets for any of its addresses on any link, but answers
             // solicitations only on the link of the address. We are a router, so R is set.
-            return self.advertise(asker, target, true);
+            _ if is_own => self.reply(asker, target, true, now),
+            Decision::Static { .. } => self.answer_by_rule(asker, target, now),
+            Decision::Route => self.answer_by_route(asker, target, now),
+            Decision::Probe(to) => self.resolve(asker, target, to, now),
+            Decision::Uncovered => {}
         }
-        self.resolve(asker, target, now);
     }
 
     /// Learns of the source of a solicitation. It is a hint, not a proof (RFC 4861 section
@@ -78,21 +89,31 @@ impl Engine {
         lladdr: LinkAddr,
         now: Instant,
     ) {
-        if self.scope.contains(source) && self.link_of_lladdr(lladdr).is_none() {
+        if source.is_unicast_link_local() || self.link_of_lladdr(lladdr).is_some() {
+            return;
+        }
+        if matches!(self.decide(source, link), Decision::Static { .. }) {
+            self.sight(source, link, now);
+        }
+        if self.bindings.get(source).is_some() || self.is_sought_at(source, link) {
             self.on_hint(source, link, lladdr, Evidence::Solicitation, now);
         }
     }
 
     /// Finds out where `target` is and tells the asker, at once if that is sure.
-    fn resolve(&mut self, asker: Asker, target: Ipv6Addr, now: Instant) {
+    fn resolve(&mut self, asker: Asker, target: Ipv6Addr, to: Members, now: Instant) {
         let Some(binding) = self.bindings.get(target) else {
-            return self.look_up(asker, target, now);
+            return self.look_up(asker, target, to, now);
         };
         let link = binding.link;
         if link == asker.link {
             // It answers itself (RFC 4389 section 4.1).
             self.counters.count(Discard::SameLink);
             return self.doubt(asker, target, now);
+        }
+        if !self.may_tell(target, asker.link, link) {
+            // It is where the rules do not look for it.
+            return self.counters.count(Discard::OutOfScope);
         }
         if self.routes.conflicts(target, link) {
             return self.counters.count(Discard::ForeignRoute);
@@ -102,14 +123,14 @@ impl Engine {
         // gone.
         let fresh = binding.confirmed.is_some_and(|at| now.since(at) < FRESH_TIME);
         let sure = binding.is_reachable(now) && binding.by_owner && (fresh || !asker.wants_fresh);
-        if sure && self.routes.leads_to(target, link) {
-            return self.answer(asker, target, now);
+        if sure && self.is_routed(target, link) {
+            let router = binding.router;
+            return self.reply(asker, target, router, now);
         }
         let phase = if sure { Phase::Route } else { Phase::Verify };
         self.wait_for(asker, target, phase, now);
         if phase == Phase::Route {
-            self.routes.want(target, Some(link));
-            self.reconcile_route(target);
+            self.settle(target, now);
         } else {
             // What is stale is verified before it is advertised (RFC 8929 section 9.3). An owner
             // that is still detecting duplicates answers only if it is optimistic (RFC 4429).
@@ -117,18 +138,14 @@ impl Engine {
         }
     }
 
-    /// Answers for a target that is sure to be where it was, unless it just was.
-    fn answer(&mut self, asker: Asker, target: Ipv6Addr, now: Instant) {
-        let Some(binding) = self.bindings.get_mut(target) else { return };
-        if let Some((link, source, at)) = binding.answered
-            && (link, source) == (asker.link, asker.source)
-            && now.since(at) < REPEAT_WINDOW
-        {
+    /// Answers for a target that is sure to be elsewhere, unless the asker has just been answered.
+    pub(crate) fn reply(&mut self, asker: Asker, target: Ipv6Addr, router: bool, now: Instant) {
+        let Asker { link, source, .. } = asker;
+        if self.seen.was_answered_twice(target, link, source, REPEAT_WINDOW, now) {
             return self.counters.count(Discard::Repeated);
         }
-        binding.answered = Some((asker.link, asker.source, now));
-        let router = binding.router;
-        let longest = self.link_config(asker.link).answer_delay;
+        self.seen.answer(target, link, source, now);
+        let longest = self.link_config(link).answer_delay;
         if asker.multicast && !longest.is_zero() {
             let wait = longest.mul_f64(self.rng.f64());
             self.delay(now + wait, Delayed::Answer { asker, target });
@@ -137,23 +154,42 @@ impl Engine {
         }
     }
 
-    /// Answers if the target is still where it was when the answer was put off.
+    /// Answers if the target is still elsewhere, as it was when the answer was put off.
     pub(crate) fn answer_if_sure(&mut self, asker: Asker, target: Ipv6Addr, now: Instant) {
-        let Some(binding) = self.bindings.get(target) else { return };
-        if binding.link != asker.link
-            && binding.is_reachable(now)
-            && self.routes.leads_to(target, binding.link)
-        {
-            self.advertise(asker, target, binding.router);
+        let link = asker.link;
+        let decision = self.decide(target, link);
+        let router = match decision {
+            Decision::Deny => None,
+            _ if self.holds_elsewhere(target) => Some(true),
+            Decision::Static { .. } => Some(false),
+            Decision::Route => {
+                let answer = self.fib.get(target, Some(link));
+                answer.and_then(|answer| leads_away(answer.0, link)).map(|_| false)
+            }
+            Decision::Probe(_) | Decision::Uncovered => self
+                .bindings
+                .get(target)
+                .filter(|binding| {
+                    binding.is_reachable(now)
+                        && self.may_tell(target, link, binding.link)
+                        && self.is_routed(target, binding.link)
+                })
+                .map(|binding| binding.router),
+        };
+        if let Some(router) = router {
+            self.advertise(asker, target, router);
         }
     }
 
     /// Answers all who wait for a target that is confirmed and routed.
     pub(crate) fn answer_waiting(&mut self, target: Ipv6Addr, now: Instant) {
         let Some(resolution) = self.end_resolution(target) else { return };
-        let Some(link) = self.bindings.get(target).map(|binding| binding.link) else { return };
-        for asker in resolution.askers().filter(|asker| asker.link != link) {
-            self.answer(asker, target, now);
+        let Some(binding) = self.bindings.get(target) else { return };
+        let (link, router) = (binding.link, binding.router);
+        for asker in resolution.askers() {
+            if self.may_tell(target, asker.link, link) {
+                self.reply(asker, target, router, now);
+            }
         }
     }
 

@@ -7,9 +7,11 @@ use std::cell::Cell;
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
+use ipnet::Ipv6Net;
 use magpie_engine::{
-    BindingState, Config, Discard, Engine, Input, Instant, KernelEvent, LinkId, LinkInfo, Member,
-    Output,
+    AddressSet, BindingState, Config, Decision, Discard, Egress, Engine, Expressions, FoundRoute,
+    Input, Instant, KernelEvent, LinkId, LinkInfo, List, ListKind, Member, Members, Method, Output,
+    Rule, RulePrefix, Rules,
 };
 use magpie_wire::{
     Advert, LinkAddr, Malformed, Message, Packet, Solicit, multicast_lladdr, solicited_node,
@@ -112,6 +114,11 @@ impl Rig {
                 Output::Kernel { request, .. } => {
                     self.engine.handle(Input::Ack { request, result: Ok(()) }, self.now);
                 }
+                Output::FindRoute { request, .. } => {
+                    let egress = Egress::Device(LinkId(9));
+                    let route = Some(FoundRoute { egress, prefix_len: 128 });
+                    self.engine.handle(Input::Route { request, route }, self.now);
+                }
                 Output::Event(_) => {}
             }
         }
@@ -198,11 +205,28 @@ fn answer_to_a_probe_of_a_router() {
 }
 
 #[test]
+fn question_that_a_rule_or_a_route_answers() {
+    for method in [Method::Static, Method::Route] {
+        let mut rig = Rig::new();
+        let prefix = RulePrefix::Net("2001:db8:2::/64".parse().expect("a literal prefix"));
+        let rules = Rules::new(vec![Rule { prefix, on: Members::ALL, method }], Vec::new());
+        let members = [(UP, Member(0)), (DN, Member(1))];
+        let config = Config { rules, ..Config::default() };
+        rig.engine.reconfigure(config, &members, rig.now);
+        rig.wait(Duration::from_secs(1));
+        let target = Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 1);
+        let apart = Duration::from_millis(25);
+        let sent = rig.hears_without_allocating(UP, &question(target, true), apart);
+        assert_eq!(sent, 300, "{method:?}");
+    }
+}
+
+#[test]
 fn question_that_was_answered_a_moment_ago() {
     let mut rig = Rig::new();
     let sent = rig.hears_without_allocating(UP, &question(X, true), Duration::ZERO);
-    assert_eq!(sent, 0);
-    assert_eq!(rig.engine.counters().discarded(Discard::Repeated), 300);
+    assert_eq!(sent, 1, "the second answer of two");
+    assert_eq!(rig.engine.counters().discarded(Discard::Repeated), 299);
 }
 
 #[test]
@@ -288,4 +312,27 @@ fn flood_of_unknown_targets_once_the_table_is_full() {
     let before = ALLOCATIONS.get();
     assert_eq!(rig.hear(UP, &known), 1, "the known target is answered for all the same");
     assert_eq!(ALLOCATIONS.get() - before, 0, "allocations for the known target");
+}
+
+#[test]
+fn decision_among_thousands_of_rules_and_a_list() {
+    let rule = |(number, length)| {
+        let prefix = Ipv6Net::new(unknown(number), length).expect("at most 128 bits");
+        Rule { prefix: RulePrefix::Net(prefix), on: Members::ALL, method: Method::Static }
+    };
+    let rules = (0..5_000).zip((112..=128).cycle()).map(rule).collect();
+    let mut addresses = AddressSet::default();
+    addresses.insert_prefix(X.into());
+    addresses.insert_range(unknown(5), unknown(7));
+    addresses.insert_oui([0, 0x1d, 0x55]);
+    let lines = ["LOW = HOST & 0xff; 0", "(100 / (LOW - 9)) == mask(3, 2)"];
+    addresses.set_expressions(Expressions::parse(lines).expect("literal expressions"));
+    let list = List { on: Members::ALL, kind: ListKind::Deny, addresses };
+    let rules = Rules::new(rules, vec![list]);
+    let before = ALLOCATIONS.get();
+    let decisions = (0..5_000).map(|number| rules.decide(unknown(number), Member(0), Some(64)));
+    let denied = decisions.filter(|decision| *decision == Decision::Deny).count();
+    assert_eq!(ALLOCATIONS.get() - before, 0, "allocations for 5000 decisions");
+    // The range; and for LOW in each 256 numbers: 9, whose quotient cannot be told, and 17.
+    assert_eq!(denied, 3 + 2 * 20);
 }

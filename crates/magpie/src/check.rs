@@ -7,7 +7,7 @@ use magpie_sys::netlink::{AddressFlags, Connection, LinkEvent, RouteKind};
 use magpie_sys::sysctl::{Sysctl, SysctlError};
 
 use crate::kernel::Snapshot;
-use crate::links::{Device, Links};
+use crate::links::Device;
 
 /// Something that is in the way, and the setting that would clear it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -41,9 +41,9 @@ pub(crate) struct Setting {
     key: &'static str,
 }
 
-/// Looks for settings that are in the way of a relay over the links that are there.
-pub(crate) fn inspect(links: &Links, snapshot: &Snapshot) -> Vec<Finding> {
-    inspect_with(links, snapshot, &|setting| setting.read().ok())
+/// Looks for settings that are in the way on the links that are there.
+pub(crate) fn inspect(devices: &[&Device], snapshot: &Snapshot) -> Vec<Finding> {
+    inspect_with(devices, snapshot, &|setting| setting.read().ok())
 }
 
 impl Finding {
@@ -153,7 +153,7 @@ impl Setting {
 }
 
 fn inspect_with(
-    links: &Links,
+    devices: &[&Device],
     snapshot: &Snapshot,
     read: &dyn Fn(&Setting) -> Option<i64>,
 ) -> Vec<Finding> {
@@ -161,8 +161,8 @@ fn inspect_with(
     let mut findings = Vec::new();
     // Nothing shows who the router is, and nobody has decided where to listen for one.
     let is_lost = !snapshot.routes.iter().any(|route| route.prefix_len == 0)
-        && links.devices().all(|device| value(&device.name, ACCEPT_RA) != Some(2));
-    for device in links.devices() {
+        && devices.iter().all(|device| value(&device.name, ACCEPT_RA) != Some(2));
+    for device in devices {
         let name = device.name.as_str();
         if value(name, DISABLE_IPV6) == Some(1) {
             findings.push(Finding {
@@ -189,8 +189,8 @@ fn inspect_with(
             findings.push(Finding { setting: Setting::new(name, ACCEPT_RA), wanted: 2, complaint });
         }
     }
-    let forwards = |device: &Device| value(&device.name, FORCE_FORWARDING) == Some(1);
-    if value(ALL, FORWARDING) == Some(0) && !links.devices().all(forwards) {
+    let forwards = |device: &&Device| value(&device.name, FORCE_FORWARDING) == Some(1);
+    if value(ALL, FORWARDING) == Some(0) && !devices.iter().all(forwards) {
         findings.push(Finding {
             setting: Setting::new(ALL, FORWARDING),
             wanted: 1,
@@ -233,6 +233,7 @@ mod tests {
     use magpie_sys::netlink::RouteEvent;
 
     use super::*;
+    use crate::links::Links;
     use crate::links::samples::device;
 
     #[test]
@@ -296,10 +297,11 @@ mod tests {
     }
 
     fn look(snapshot: &Snapshot, settings: &[(&str, &str, i64)]) -> Vec<Finding> {
-        let mut links = Links::new(&["wan".to_owned(), "eth0.5".to_owned()]);
+        let mut links = Links::new(["wan", "eth0.5"]);
         links.observe(&device(8, "wan"));
         links.observe(&device(9, "eth0.5"));
-        inspect_with(&links, snapshot, &|setting| {
+        let devices: Vec<&Device> = links.devices().collect();
+        inspect_with(&devices, snapshot, &|setting| {
             let known =
                 settings.iter().find(|(link, key, _)| *link == setting.link && *key == setting.key);
             known.map(|(_, _, value)| *value)
@@ -307,12 +309,7 @@ mod tests {
     }
 
     fn empty() -> Snapshot {
-        Snapshot {
-            links: Vec::new(),
-            addresses: Vec::new(),
-            routes: Vec::new(),
-            proxies: Vec::new(),
-        }
+        Snapshot::default()
     }
 
     fn default_route(ifindex: u32) -> Snapshot {

@@ -1,20 +1,27 @@
 //! Assembles the daemon from the command line and runs it.
 
 use std::path::Path;
+use std::process::ExitCode;
 
+use magpie_config::model;
+use magpie_config::suggest::closest;
 use magpie_control::{BindError, Server};
 use magpie_sys::netlink::{Connection, LinkEvent};
 use magpie_sys::signal::{SignalError, Signals};
 use rustix::thread::CapabilitySet;
 
 use crate::Chain;
-use crate::cli::{DEFAULT_CONTROL, RunArgs};
+use crate::cli::{DEFAULT_CONTROL, Launch};
+use crate::commands::{UNUSABLE, mistakes};
 use crate::driver::{Driver, DriverError};
+use crate::granted::Content;
+use crate::ledger::Ledger;
 use crate::links::Obstacle;
+use crate::rulebook::Rulebook;
 use crate::service::{Plan, Service, ServiceError, now};
+use crate::settings::Settings;
 use crate::state::{Saved, StateError, StateFile};
-use crate::suggest::closest;
-use crate::{log, systemd};
+use crate::{log, settings, systemd};
 
 /// The daemon could not be started, or could not go on.
 #[derive(Debug, thiserror::Error)]
@@ -55,32 +62,50 @@ pub(crate) enum RunError {
     Driver(#[from] DriverError),
 }
 
-/// Runs the daemon until it is told to stop.
-pub(crate) fn run(args: &RunArgs) -> Result<(), RunError> {
-    log::start(args.log_level);
+/// Runs the daemon until it is told to stop; says what is wrong if it cannot.
+pub(crate) fn run(launch: &Launch) -> ExitCode {
+    let settings = match settings::read(launch) {
+        Ok(settings) => settings,
+        Err(error) => {
+            eprintln!("{}", mistakes(&error).trim_end());
+            return ExitCode::from(UNUSABLE);
+        }
+    };
+    match serve(launch, settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("magpie: {}", Chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(launch: &Launch, settings: Settings) -> Result<(), RunError> {
+    let Settings { config, warnings } = settings;
+    log::start(config.daemon.log_level);
     check_capabilities()?;
     // Before anything is changed, so that a signal finds a way to undo it.
     let signals = Signals::block()?;
+    for warning in &warnings {
+        tracing::warn!("{warning}");
+    }
     let mut notes = Vec::new();
-    let server = listen(args.control.as_deref(), &mut notes)?;
-    let state = args.routes_save_file.as_deref().map(StateFile::new).transpose()?;
-    let (state, saved) = load(state, args, &mut notes);
-    let mut service = Service::new(Plan {
-        names: &args.interfaces,
-        config: args.engine_config(),
-        state,
-        saved,
-        fix: args.fix,
-    })?;
+    let server = listen(config.daemon.control.as_deref(), &mut notes)?;
+    let state = config.daemon.state_file.as_deref().map(StateFile::new).transpose()?;
+    let (state, saved) = load(state, &config, &mut notes);
+    let rulebook = load_rules(&config, &mut notes);
+    let launch = launch.clone();
+    let mut service = Service::new(Plan { launch, config, rulebook, state, saved })?;
     service.notes = notes;
+    service.remarks = warnings;
     if let Err(error) = start(&mut service) {
         service.shut_down(now());
         return Err(error);
     }
-    let names = args.interfaces.join(", ");
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), links = names, "serving");
+    let status = service.summary();
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "{status}");
     let driver = Driver::new(service, signals, server)?;
-    systemd::ready(&format!("relaying between {names}"));
+    systemd::ready(&status);
     Ok(driver.run()?)
 }
 
@@ -88,8 +113,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), RunError> {
 fn start(service: &mut Service) -> Result<(), RunError> {
     service.resync(now())?;
     let absent: Vec<(&str, &Obstacle)> = service
-        .links
-        .iter()
+        .links()
         .filter_map(|member| Some((member.name.as_str(), member.obstacle()?)))
         .collect();
     if absent.is_empty() {
@@ -173,7 +197,7 @@ fn listen(path: Option<&Path>, notes: &mut Vec<String>) -> Result<Option<Server>
 /// Reads what was saved on links that are served now; a file that is none of ours is let go of.
 fn load(
     file: Option<StateFile>,
-    args: &RunArgs,
+    config: &model::Config,
     notes: &mut Vec<String>,
 ) -> (Option<StateFile>, Vec<Saved>) {
     let Some(mut file) = file else { return (None, Vec::new()) };
@@ -188,8 +212,13 @@ fn load(
     for complaint in &content.complaints {
         note(notes, format!("{}: {complaint}; it is left out", file.path().display()));
     }
+    let links: Vec<&str> = config
+        .relays
+        .iter()
+        .flat_map(|relay| relay.links.iter().map(|link| link.name.as_str()))
+        .collect();
     content.hosts.retain(|host| {
-        let is_served = args.interfaces.contains(&host.link);
+        let is_served = links.contains(&host.link.as_str());
         if !is_served {
             let link = host.link.as_str();
             tracing::info!(address = %host.target, link, "was saved on a link of no concern now");
@@ -197,6 +226,18 @@ fn load(
         is_served
     });
     (Some(file), content.hosts)
+}
+
+/// Reads the rules that were added in earlier runs and are to last.
+fn load_rules(config: &model::Config, notes: &mut Vec<String>) -> Rulebook {
+    let Some(ledger) = config.daemon.state_file.as_deref().map(Ledger::beside) else {
+        return Rulebook::default();
+    };
+    let Content { granted, complaints } = ledger.load(now());
+    for complaint in complaints {
+        note(notes, complaint);
+    }
+    Rulebook::new(granted, Some(ledger))
 }
 
 fn note(notes: &mut Vec<String>, text: String) {

@@ -98,11 +98,11 @@ impl Driver {
                     return Ok(ControlFlow::Break(()));
                 }
                 Signal::Hangup => {
-                    tracing::info!("asked to save the state and to read the network anew");
-                    self.service.save(Saving::AtOnce, now);
-                    self.service.resync_soon(now);
+                    tracing::info!("asked to reload");
+                    // If it fails, everything is as it was, and the log says why.
+                    let _ = self.service.renew(now);
                 }
-                Signal::User1 | Signal::User2 => {}
+                Signal::User1 | Signal::User2 => self.service.log_seen(now),
             }
         }
         Ok(ControlFlow::Continue(()))

@@ -5,11 +5,13 @@ use std::net::Ipv6Addr;
 
 use magpie_sys::netlink::RouteEvent;
 
-use crate::kernel::METRIC;
+use crate::mark::Mark;
 
 /// The host routes of others.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct ForeignRoutes {
+    /// That of our own.
+    mark: Mark,
     /// In the order of the kernel's preference, target by target.
     routes: BTreeSet<ForeignRoute>,
     is_doubtful: bool,
@@ -20,21 +22,29 @@ pub(crate) struct ForeignRoutes {
 pub(crate) struct ForeignRoute {
     target: Ipv6Addr,
     metric: u32,
+    table: u32,
     /// The device that it leads to, if it leads to one.
     pub(crate) oif: Option<u32>,
 }
 
 impl ForeignRoutes {
+    /// Starts without any; `mark` is that of our own.
+    pub(crate) fn new(mark: Mark) -> Self {
+        Self { mark, routes: BTreeSet::new(), is_doubtful: false }
+    }
+
     /// Takes note of a route that the kernel announces; returns the one that counts for its target
     /// now.
     pub(crate) fn announced(&mut self, event: &RouteEvent) -> ForeignRoute {
         let route = ForeignRoute::of(event);
         // The kernel does not announce the end of a route that another one replaces.
+        let place = |route: ForeignRoute| (route.metric, route.table);
         let may_replace =
-            |other: ForeignRoute| other.metric == route.metric && other.oif != route.oif;
-        self.is_doubtful |= route.metric == METRIC || self.to(route.target).any(may_replace);
+            |other: ForeignRoute| place(other) == place(route) && other.oif != route.oif;
+        self.is_doubtful |= place(route) == (self.mark.metric, self.mark.table)
+            || self.to(route.target).any(may_replace);
         let preferred = self.dumped(event);
-        if preferred.metric == route.metric { route } else { preferred }
+        if place(preferred) == place(route) { route } else { preferred }
     }
 
     /// Takes note of a route that a dump contains; returns the one that counts for its target.
@@ -65,15 +75,16 @@ impl ForeignRoutes {
     }
 
     fn to(&self, target: Ipv6Addr) -> impl Iterator<Item = ForeignRoute> {
-        let first = ForeignRoute { target, metric: 0, oif: None };
-        let last = ForeignRoute { target, metric: u32::MAX, oif: Some(u32::MAX) };
+        let first = ForeignRoute { target, metric: 0, table: 0, oif: None };
+        let last = ForeignRoute { target, metric: u32::MAX, table: u32::MAX, oif: Some(u32::MAX) };
         self.routes.range(first..=last).copied()
     }
 }
 
 impl ForeignRoute {
     fn of(event: &RouteEvent) -> Self {
-        Self { target: event.destination, metric: event.metric, oif: event.oif }
+        let RouteEvent { destination: target, metric, table, oif, .. } = *event;
+        Self { target, metric, table, oif }
     }
 }
 
@@ -82,13 +93,12 @@ const MOST: usize = 16_384;
 
 #[cfg(test)]
 mod tests {
-    use magpie_sys::netlink::{Route, RouteKind};
-
     use super::*;
+    use crate::mark::samples::{route_by, usual};
 
     #[test]
     fn a_target_is_free_when_the_last_route_to_it_has_gone() {
-        let mut routes = ForeignRoutes::default();
+        let mut routes = ForeignRoutes::new(usual());
         assert_eq!(routes.announced(&route(1, 1024, 8)).oif, Some(8));
         assert_eq!(routes.announced(&route(1, 512, 9)).oif, Some(9));
         assert_eq!(routes.announced(&route(1, 2000, 7)).oif, Some(9));
@@ -102,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_route_that_may_have_replaced_another_counts_and_causes_doubt() {
-        let mut routes = ForeignRoutes::default();
+        let mut routes = ForeignRoutes::new(usual());
         routes.announced(&route(1, 1024, 8));
         routes.announced(&route(1, 1024, 8));
         assert!(!routes.is_doubtful());
@@ -117,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_dump_leaves_no_doubt() {
-        let mut routes = ForeignRoutes::default();
+        let mut routes = ForeignRoutes::new(usual());
         assert_eq!(routes.dumped(&route(1, 512, 9)).oif, Some(9));
         assert_eq!(routes.dumped(&route(1, 1024, 8)).oif, Some(9));
         assert_eq!(routes.dumped(&route(1, 1024, 7)).oif, Some(9));
@@ -126,21 +136,12 @@ mod tests {
 
     #[test]
     fn a_route_in_the_place_of_ours_causes_doubt() {
-        let mut routes = ForeignRoutes::default();
-        routes.announced(&route(1, METRIC, 8));
+        let mut routes = ForeignRoutes::new(usual());
+        routes.announced(&route(1, usual().metric, 8));
         assert!(routes.is_doubtful());
     }
 
     fn route(number: u16, metric: u32, oif: u32) -> RouteEvent {
-        RouteEvent {
-            destination: Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, number),
-            prefix_len: 128,
-            oif: Some(oif),
-            gateway: None,
-            metric,
-            table: Route::MAIN_TABLE,
-            protocol: 4,
-            kind: RouteKind::UNICAST,
-        }
+        RouteEvent { metric, protocol: 4, ..route_by(number, Some(oif)) }
     }
 }

@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn an_event_names_links_as_they_were_asked_for() {
-        let links = Links::new(&["wan".to_owned()]);
+        let links = Links::new(["wan"]);
         let event = magpie_engine::Event::Forgotten {
             target: "2001:db8::1".parse().unwrap(),
             link: LinkId(7),

@@ -11,13 +11,13 @@ use magpie_sys::netlink::LinkEvent;
 use magpie_wire::LinkAddr;
 
 /// The links that were asked for, and the devices that they are at present.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Links {
     members: Vec<Member>,
 }
 
 /// One link that was asked for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Member {
     /// The name that was asked for.
     pub(crate) name: String,
@@ -26,7 +26,7 @@ pub(crate) struct Member {
 }
 
 /// Whether a link that was asked for is there.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Presence {
     /// It is not, and why.
     Waiting(Obstacle),
@@ -83,12 +83,14 @@ pub(crate) enum Verdict {
 
 impl Links {
     /// Starts with all links waited for.
-    pub(crate) fn new(names: &[String]) -> Self {
-        let waiting = |name: &String| Member {
-            name: name.clone(),
-            presence: Presence::Waiting(Obstacle::Missing),
-        };
-        Self { members: names.iter().map(waiting).collect() }
+    pub(crate) fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        Self { members: names.into_iter().map(Member::waiting).collect() }
+    }
+
+    /// These links instead: those that were asked for before are what they were.
+    pub(crate) fn configured<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        let member = |name| self.by_name(name).cloned().unwrap_or_else(|| Member::waiting(name));
+        Self { members: names.into_iter().map(member).collect() }
     }
 
     /// Takes note of how a device is now.
@@ -190,6 +192,10 @@ impl Member {
         }
     }
 
+    fn waiting(name: &str) -> Self {
+        Self { name: name.to_owned(), presence: Presence::Waiting(Obstacle::Missing) }
+    }
+
     fn is(&self, ifindex: u32) -> bool {
         self.device().is_some_and(|device| device.ifindex == ifindex)
     }
@@ -256,6 +262,24 @@ impl fmt::Display for Obstacle {
             Self::Refused(why) => f.write_str(why),
         }
     }
+}
+
+/// Takes note of how a device is now, where links are asked for in several places; returns the
+/// place to which it means something. A device is in one place only, whatever its name becomes.
+pub(crate) fn observe<'a>(
+    places: impl Iterator<Item = &'a mut Links>,
+    event: &LinkEvent,
+) -> Option<(usize, Verdict)> {
+    let mut named = None;
+    for (index, links) in places.enumerate() {
+        if links.by_index(event.ifindex).is_some() {
+            return Some((index, links.observe(event)));
+        }
+        if named.is_none() && links.by_name(&event.name).is_some() {
+            named = Some((index, links));
+        }
+    }
+    named.map(|(index, links)| (index, links.observe(event)))
 }
 
 fn obstacle(event: &LinkEvent) -> Option<Obstacle> {
@@ -380,7 +404,28 @@ mod tests {
         assert_eq!(links.observe(&other), Verdict::Changed);
     }
 
+    #[test]
+    fn a_device_stays_where_it_is_although_its_new_name_is_asked_for_elsewhere() {
+        let mut places = [Links::new(["wan"]), Links::new(["lan"])];
+        let mut look = |event: &LinkEvent| observe(places.iter_mut(), event);
+        assert_eq!(look(&device(7, "eth0")), None);
+        assert_eq!(look(&device(8, "wan")), Some((0, Verdict::Arrived)));
+        assert_eq!(look(&device(8, "lan")), Some((0, Verdict::Changed)));
+        assert_eq!(look(&device(9, "lan")), Some((1, Verdict::Arrived)));
+    }
+
+    #[test]
+    fn other_links_can_be_asked_for_and_the_rest_stays_as_it_is() {
+        let mut links = links();
+        links.observe(&device(8, "wan"));
+        links.observe(&device(9, "lan"));
+        let links = links.configured(["guest", "wan"]);
+        assert_eq!(links.id(9), None);
+        assert_eq!(links.info(8).map(|info| info.member.0), Some(1));
+        assert_eq!(links.by_name("guest").unwrap().obstacle(), Some(&Obstacle::Missing));
+    }
+
     fn links() -> Links {
-        Links::new(&["wan".to_owned(), "lan".to_owned()])
+        Links::new(["wan", "lan"])
     }
 }

@@ -2,38 +2,51 @@
 
 use std::env;
 use std::io::{self, IsTerminal as _};
+use std::sync::OnceLock;
 
+use magpie_config::model::LogLevel;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-
-use crate::cli::Level;
+use tracing_subscriber::{Registry, fmt, reload};
 
 /// Starts logging: to the journal if standard error leads there anyway, so that levels and fields
 /// survive; otherwise to standard error, with the time only for people at a terminal.
-pub(crate) fn start(level: Level) {
-    let filter = match level {
-        Level::Error => LevelFilter::ERROR,
-        Level::Warning => LevelFilter::WARN,
-        Level::Info => LevelFilter::INFO,
-        Level::Verbose => LevelFilter::DEBUG,
-        Level::Debug => LevelFilter::TRACE,
-    };
+pub(crate) fn start(level: LogLevel) {
+    let (filter, handle) = reload::Layer::new(filter(level));
+    // Logging starts once.
+    let _ = FILTER.set(handle);
+    let registry = tracing_subscriber::registry().with(filter);
     if leads_to_journal()
         && let Ok(journal) = tracing_journald::layer()
     {
-        tracing_subscriber::registry().with(filter).with(journal.with_field_prefix(None)).init();
+        registry.with(journal.with_field_prefix(None)).init();
         return;
     }
-    let plain = tracing_subscriber::fmt()
-        .with_max_level(filter)
-        .with_writer(io::stderr)
-        .with_ansi(false)
-        .with_target(false);
+    let plain = fmt::layer().with_writer(io::stderr).with_ansi(false).with_target(false);
     if io::stderr().is_terminal() {
-        plain.init();
+        registry.with(plain).init();
     } else {
-        plain.without_time().init();
+        registry.with(plain.without_time()).init();
+    }
+}
+
+/// Tells more, or less, from now on.
+pub(crate) fn set_level(level: LogLevel) {
+    if let Some(handle) = FILTER.get()
+        && let Err(error) = handle.reload(filter(level))
+    {
+        tracing::warn!(%error, "the log level stays as it is");
+    }
+}
+
+fn filter(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warning => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Verbose => LevelFilter::DEBUG,
+        LogLevel::Debug => LevelFilter::TRACE,
     }
 }
 
@@ -43,3 +56,6 @@ fn leads_to_journal() -> bool {
     let Ok(stat) = rustix::fs::fstat(io::stderr()) else { return false };
     stream == format!("{}:{}", stat.st_dev, stat.st_ino)
 }
+
+/// What is told, once logging has started.
+static FILTER: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new();

@@ -1,30 +1,39 @@
 //! Magpie: makes several links behave as one IPv6 subnet.
 //!
 //! Without a command it is the daemon: `daemon` assembles it, `driver` waits and dispatches,
-//! `service` holds what is served. With a command it is a client of a running daemon: `views`.
+//! `service` holds what is served, `settings` works out what is configured. With a command it is a
+//! client of a running daemon (`views`, `commands`), or looks at configurations (`commands`).
 #![forbid(unsafe_code)]
 
 mod check;
 mod cli;
+mod commands;
 mod daemon;
 mod demo;
 mod driver;
 mod executor;
 mod foreign;
+mod granted;
 mod journal;
 mod kernel;
+mod ledger;
 mod links;
 mod log;
+mod mark;
 mod memory;
+mod outlook;
 mod port;
 mod relay;
+mod reload;
 mod report;
+mod rulebook;
 mod saver;
 mod service;
+mod settings;
 mod shield;
 mod state;
-mod suggest;
 mod systemd;
+mod table;
 mod trace;
 mod views;
 
@@ -37,11 +46,16 @@ use crate::cli::{Cli, Command};
 fn main() -> ExitCode {
     let cli = Cli::from_command_line();
     let result: Result<(), Box<dyn Error>> = match &cli.command {
-        None => daemon::run(&cli.run).map_err(Into::into),
+        None => return daemon::run(&cli.launch()),
+        Some(Command::Run(args)) => return daemon::run(&args.launch()),
         Some(Command::Status(args)) => views::status(args).map_err(Into::into),
         Some(Command::Hosts(args)) => views::hosts(args).map_err(Into::into),
         Some(Command::Watch(args)) => views::watch(args).map_err(Into::into),
         Some(Command::Reload(args)) => views::reload(args).map_err(Into::into),
+        Some(Command::Check(args)) => return commands::check::run(args),
+        Some(Command::Import(args)) => return commands::import::run(args),
+        Some(Command::Targets(args)) => return commands::targets::run(args),
+        Some(Command::Rules(args)) => return commands::rules::run(args),
         Some(Command::Demo(args)) => demo::run(*args).map_err(Into::into),
     };
     match result {

@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ipnet::Ipv6Net;
-use magpie_engine::{BindingState, BindingView, Evidence, Input, Instant};
+use magpie_engine::{BindingState, BindingView, Evidence, Instant};
 
-use crate::links::{Links, Member};
 use crate::saver::Saver;
 use crate::state::{Saved, StateFile};
 
@@ -57,11 +56,12 @@ impl Memory {
         self.due
     }
 
-    /// Saves what is known.
-    pub(crate) fn save(
+    /// Saves what is known: bindings with the links that they are on. `is_there` tells whether
+    /// there is a link of a name.
+    pub(crate) fn save<'a>(
         &mut self,
-        bindings: impl Iterator<Item = BindingView>,
-        links: &Links,
+        bindings: impl Iterator<Item = (&'a str, BindingView)>,
+        is_there: impl Fn(&str) -> bool,
         saving: Saving,
         now: Instant,
     ) {
@@ -71,19 +71,17 @@ impl Memory {
             return;
         }
         let mut bound = BTreeSet::new();
-        let known = bindings.filter_map(|binding| {
+        let known = bindings.filter_map(|(link, binding)| {
             bound.insert(binding.target);
-            let link = links.by_index(binding.link.0)?.name.clone();
             let BindingView { target, lladdr, .. } = binding;
+            let link = link.to_owned();
             is_worth_keeping(&binding).then_some(Saved { target, link, lladdr })
         });
         let mut hosts: Vec<Saved> = known.collect();
         // The prefix of those that wait for long after their link has come was another network's.
         let is_late = now.since(self.started) > PATIENCE;
-        self.unplaced.retain(|host| {
-            let is_there = || links.by_name(&host.link).and_then(Member::device).is_some();
-            !(bound.contains(&host.target) || is_late && is_there())
-        });
+        self.unplaced
+            .retain(|host| !(bound.contains(&host.target) || is_late && is_there(&host.link)));
         hosts.extend(self.unplaced.iter().cloned());
         match saving {
             Saving::InBackground => saver.start(hosts),
@@ -98,27 +96,15 @@ impl Memory {
         !self.unplaced.is_empty() && !prefixes.eq(self.prefixes.iter().copied())
     }
 
-    /// Takes out the hosts that were saved on links which are there now, in these prefixes.
+    /// Takes out the hosts that `place` takes, in view of these prefixes.
     pub(crate) fn recall(
         &mut self,
-        links: &Links,
         prefixes: impl Iterator<Item = Ipv6Net>,
-    ) -> Vec<Input<'static>> {
+        mut place: impl FnMut(&Saved) -> bool,
+    ) {
         self.prefixes.clear();
         self.prefixes.extend(prefixes);
-        let mut recalled = Vec::new();
-        self.unplaced.retain(|host| {
-            let Some(device) = links.by_name(&host.link).and_then(Member::device) else {
-                return true;
-            };
-            let Saved { target, lladdr, .. } = *host;
-            if !self.prefixes.iter().any(|prefix| prefix.contains(&target)) {
-                return true;
-            }
-            recalled.push(Input::Restore { target, link: device.id(), lladdr });
-            false
-        });
-        recalled
+        self.unplaced.retain(|host| !place(host));
     }
 }
 
@@ -146,28 +132,27 @@ mod tests {
     use magpie_engine::{LinkId, RouteView};
 
     use super::*;
-    use crate::links::samples::device;
     use crate::state::samples::{Scratch, saved};
 
     #[test]
-    fn hosts_are_recalled_when_their_link_is_there_and_their_prefix_is_known() {
-        let mut links = Links::new(&["wan".to_owned(), "lan".to_owned()]);
+    fn hosts_wait_until_somebody_takes_them() {
         let saved = vec![saved(1, "wan", None), saved(2, "lan", None)];
         let mut memory = Memory::new(None, saved, Instant::ZERO);
-        assert_eq!(memory.recall(&links, subnet()).len(), 0);
-        links.observe(&device(8, "lan"));
-        assert_eq!(memory.recall(&links, iter::empty()).len(), 0);
+        let recall = |memory: &mut Memory, on: &str| {
+            let mut placed = Vec::new();
+            memory.recall(subnet(), |host| {
+                let is_taken = host.link == on;
+                placed.extend(is_taken.then_some(host.target));
+                is_taken
+            });
+            placed
+        };
         assert!(!memory.awaits(iter::empty()));
         assert!(memory.awaits(subnet()));
-        let recalled = memory.recall(&links, subnet());
-        assert!(
-            matches!(recalled[..], [Input::Restore { target, link: LinkId(8), .. }] if target == host(2)),
-            "{recalled:?}"
-        );
-        assert!(!memory.awaits(subnet()));
-        assert_eq!(memory.recall(&links, subnet()).len(), 0);
-        links.observe(&device(9, "wan"));
-        assert_eq!(memory.recall(&links, subnet()).len(), 1);
+        assert_eq!(recall(&mut memory, "lan"), [host(2)]);
+        assert!(!memory.awaits(subnet()), "nothing is new");
+        assert_eq!(recall(&mut memory, "lan"), [] as [Ipv6Addr; 0]);
+        assert_eq!(recall(&mut memory, "wan"), [host(1)]);
         assert!(!memory.awaits(iter::empty()), "nobody is left");
     }
 
@@ -175,17 +160,15 @@ mod tests {
     fn who_was_not_placed_is_saved_again() {
         let folder = Scratch::new("memory");
         let path = folder.path().join("routes.json");
-        let mut links = Links::new(&["wan".to_owned(), "lan".to_owned()]);
-        links.observe(&device(8, "lan"));
         let waiting = vec![saved(1, "lan", None), saved(2, "lan", None), saved(3, "wan", None)];
         let file = StateFile::new(&path).unwrap();
         let mut memory = Memory::new(Some(file.clone()), waiting, Instant::ZERO);
-        assert_eq!(memory.recall(&links, iter::empty()).len(), 0);
+        memory.recall(iter::empty(), |_| false);
 
         // Found without having been recalled, it is saved once.
         let mut save = |saving, now| {
             let found = binding(BindingState::Reachable, Evidence::Solicitation);
-            memory.save(iter::once(found), &links, saving, now);
+            memory.save(iter::once(("lan", found)), |link| link == "lan", saving, now);
             file.clone().load().unwrap().hosts
         };
         let all = [saved(1, "lan", None), saved(2, "lan", None), saved(3, "wan", None)];

@@ -1,35 +1,143 @@
-//! Runs the engine: feeds it what happens, and carries out what it wants.
+//! Runs one relay or responder: feeds its engine what happens, and carries out what it wants.
 
-use magpie_engine::{Config, Engine, Event, Input, Instant, KernelEvent, KernelOp, LinkId, Output};
-use magpie_sys::netlink::NetlinkError;
+use std::net::Ipv6Addr;
 
-use crate::executor::{Executor, Outcome};
-use crate::kernel::Kernel;
+use magpie_config::model::{self, Method, RulePrefix};
+use magpie_engine::{
+    Config, Engine, Event, Input, Instant, KernelEvent, KernelOp, LinkId, Member, Output,
+};
+use magpie_sys::netlink::{self, NetlinkError, RouteEvent};
+
+use crate::executor::{Executor, NOBODY, Outcome};
+use crate::kernel::Snapshot;
+use crate::links::{Device, Links};
+use crate::mark::Mark;
+use crate::outlook::Outlook;
 use crate::port::Ports;
 use crate::trace;
 
-/// The engine and its hands.
+/// A relay or responder: an engine and its hands.
 #[derive(Debug)]
 pub(crate) struct Relay {
+    /// How it is configured, rules that were added at run time apart.
+    pub(crate) model: model::Relay,
+    pub(crate) links: Links,
     pub(crate) engine: Engine,
     pub(crate) executor: Executor,
     pub(crate) ports: Ports,
     /// What observers are still to be told.
     pub(crate) events: Vec<Event>,
+    outlook: Outlook,
+    /// Host routes with a mark of before.
+    outdated: Vec<(Mark, Ipv6Addr, LinkId)>,
+    /// Routes of others changed, and the engine has not been told yet.
+    has_new_routes: bool,
     /// Empty between calls; kept for its memory.
     outcomes: Vec<Outcome>,
 }
 
 impl Relay {
-    /// Starts without links.
-    pub(crate) fn new(config: Config, seed: u64, now: Instant) -> Result<Self, NetlinkError> {
+    /// Starts with all links waited for. `config` is what `model` and rules that were added at run
+    /// time come to.
+    pub(crate) fn open(
+        model: model::Relay,
+        config: Config,
+        now: Instant,
+    ) -> Result<Self, NetlinkError> {
+        let mark = Mark::from(model.routes);
         Ok(Self {
-            engine: Engine::new(config, seed, now),
-            executor: Executor::open()?,
+            links: Links::new(names(&model)),
+            engine: Engine::new(config, fastrand::u64(..), now),
+            executor: Executor::open(mark)?,
             ports: Ports::default(),
             events: Vec::new(),
+            outlook: Outlook::new(mark),
+            outdated: Vec::new(),
+            has_new_routes: false,
             outcomes: Vec::new(),
+            model,
         })
+    }
+
+    /// What its host routes have in common.
+    pub(crate) fn mark(&self) -> Mark {
+        self.model.routes.into()
+    }
+
+    /// Whether a route is one of its host routes.
+    pub(crate) fn owns(&self, event: &RouteEvent) -> bool {
+        self.mark().is_on(event) && event.oif.is_some_and(|oif| self.links.id(oif).is_some())
+    }
+
+    /// Whether it would look for `target` on its links.
+    pub(crate) fn looks_for(&self, target: Ipv6Addr, now: Instant) -> bool {
+        let by_rule = |rule: &model::Rule| match rule.prefix {
+            RulePrefix::Net(net) => rule.method == Method::Probe && net.contains(&target),
+            RulePrefix::Auto => false,
+        };
+        self.engine.prefixes(now).any(|scope| scope.prefix.contains(&target))
+            || self.model.rules.iter().any(by_rule)
+    }
+
+    /// Takes over another configuration. A dump has to follow, since links may have come and the
+    /// engine removes nothing before; then [`Relay::finish_conversion`]. `own` are the relay's host
+    /// routes that the kernel holds; those that it keeps are returned.
+    pub(crate) fn convert(
+        &mut self,
+        model: model::Relay,
+        config: Config,
+        own: Vec<RouteEvent>,
+        now: Instant,
+    ) -> Vec<RouteEvent> {
+        self.feed_kernel(KernelEvent::Overrun, now);
+        let links = self.links.configured(names(&model));
+        let is_left = |link: &LinkId| links.id(link.0).is_none();
+        let left: Vec<LinkId> = self.links.devices().map(Device::id).filter(is_left).collect();
+        let before = self.mark();
+        let mut kept = Vec::new();
+        for route in own {
+            let Some(link) = route.oif.map(LinkId) else { continue };
+            if left.contains(&link) {
+                self.executor.withdraw(before, route.destination, link);
+            } else if before == Mark::from(model.routes) {
+                kept.push(route);
+            } else {
+                // It serves until the one in its place is there.
+                self.outdated.push((before, route.destination, link));
+            }
+        }
+        for link in left {
+            self.drop_link(link, now);
+        }
+        self.settle(now);
+        self.links = links;
+        self.model = model;
+        if before != self.mark() {
+            self.executor.set_mark(self.mark());
+            self.outlook = Outlook::new(self.mark());
+        }
+        self.readjust(config, now);
+        kept
+    }
+
+    /// Does what had to wait until the dump after [`Relay::convert`] was taken.
+    pub(crate) fn finish_conversion(&mut self, now: Instant) {
+        self.settle(now);
+        for (mark, target, link) in self.outdated.drain(..) {
+            self.executor.withdraw(mark, target, link);
+        }
+        self.settle(now);
+    }
+
+    /// Takes over other rules for the same links.
+    pub(crate) fn readjust(&mut self, config: Config, now: Instant) {
+        let places: Vec<(LinkId, Member)> = self
+            .links
+            .devices()
+            .filter_map(|device| Some((device.id(), self.links.info(device.ifindex)?.member)))
+            .collect();
+        self.engine.reconfigure(config, &places, now);
+        self.drain();
     }
 
     /// Tells the engine what happened. What it wants thereupon is done by [`Relay::settle`].
@@ -43,9 +151,54 @@ impl Relay {
         self.feed(Input::Kernel(event), now);
     }
 
+    /// Tells the engine what a notification about anything but links means to it.
+    pub(crate) fn hear(&mut self, event: &netlink::Event, now: Instant) {
+        if let Some(news) = self.outlook.news(event, &self.links) {
+            self.feed_kernel(news, now);
+        }
+    }
+
+    /// Takes note that routes which are not its own changed.
+    pub(crate) fn note_routes(&mut self) {
+        self.has_new_routes = true;
+    }
+
+    /// Tells the engine of changed routes, if any were noted.
+    pub(crate) fn tell_routes(&mut self, now: Instant) {
+        if std::mem::take(&mut self.has_new_routes) {
+            self.feed_kernel(KernelEvent::RoutesChanged, now);
+        }
+    }
+
+    /// Takes note that a dump follows, which contains what notifications told or would have told.
+    pub(crate) fn begin_dump(&mut self) {
+        self.outlook.begin_dump();
+    }
+
+    /// Tells the engine what of a dump concerns it, links apart. Routes that `is_elsewhere` says
+    /// are of another relay do not.
+    pub(crate) fn take_dump(
+        &mut self,
+        snapshot: &Snapshot,
+        is_elsewhere: impl Fn(&RouteEvent) -> bool,
+        now: Instant,
+    ) {
+        for event in self.outlook.digest(snapshot, &self.links, is_elsewhere) {
+            self.feed_kernel(event, now);
+        }
+        self.has_new_routes = true;
+        self.feed_kernel(KernelEvent::Synced, now);
+        self.tell_routes(now);
+    }
+
+    /// Whether only a dump can tell what the kernel holds.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.outlook.is_in_doubt()
+    }
+
     /// Does what the engine wants, until it wants nothing more: sends frames, changes routes, and
     /// sends the frames that waited for the routes.
-    pub(crate) fn settle(&mut self, kernel: &mut Kernel, now: Instant) {
+    pub(crate) fn settle(&mut self, now: Instant) {
         loop {
             self.ports.flush();
             if self.executor.has_requests() {
@@ -53,15 +206,15 @@ impl Relay {
             } else if !self.executor.has_outcomes() && !self.executor.catch_up() {
                 return;
             }
-            self.acknowledge(kernel, now);
+            self.acknowledge(now);
         }
     }
 
     /// Ends the engine's work: withdraws what it has made of routes, memberships and promises.
-    pub(crate) fn shut_down(&mut self, kernel: &mut Kernel, now: Instant) {
+    pub(crate) fn shut_down(&mut self, now: Instant) {
         self.engine.shut_down(now);
         self.drain();
-        self.settle(kernel, now);
+        self.settle(now);
     }
 
     /// Forgets a link that is gone for good.
@@ -76,24 +229,43 @@ impl Relay {
             match output {
                 Output::Transmit(transmit) => self.ports.put(&transmit),
                 Output::Kernel { request, op } => self.executor.accept(request, op),
+                Output::FindRoute { request, target, from } => {
+                    self.executor.find_route(request, target, from);
+                }
                 Output::Event(event) => self.events.push(event),
             }
         }
     }
 
     /// Feeds the outcomes that are known; the engine may want more thereupon.
-    fn acknowledge(&mut self, kernel: &mut Kernel, now: Instant) {
+    fn acknowledge(&mut self, now: Instant) {
         let mut outcomes = std::mem::take(&mut self.outcomes);
         self.executor.swap_outcomes(&mut outcomes);
-        for Outcome { request, op, result, had_effect } in outcomes.drain(..) {
+        for outcome in outcomes.drain(..) {
+            let (request, op, result, had_effect) = match outcome {
+                Outcome::Change { request, op, result, had_effect } => {
+                    (request, op, result, had_effect)
+                }
+                Outcome::Lookup { request, route } => {
+                    self.feed(Input::Route { request, route }, now);
+                    continue;
+                }
+            };
             trace::carried_out(op, result);
+            if request == NOBODY {
+                continue;
+            }
             if let KernelOp::DelRoute { target, link } = op
                 && had_effect
             {
-                kernel.expect_deletion(target, link);
+                self.outlook.expect_deletion(target, link);
             }
             self.feed(Input::Ack { request, result }, now);
         }
         self.outcomes = outcomes;
     }
+}
+
+fn names(model: &model::Relay) -> impl Iterator<Item = &str> {
+    model.links.iter().map(|link| link.name.as_str())
 }

@@ -3,14 +3,21 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use magpie_control::{Guard, Handler, Host, HostState, LinkState, LinkStatus, RouteState, Status};
-use magpie_engine::{BindingState, BindingView, RouteView};
+use magpie_config::model::{self, Kind, Method, Role, RulePrefix};
+use magpie_control::{
+    AddRules, AddedRules, Guard, Handler, Host, HostState, LinkState, LinkStatus, RelayKind,
+    RelayLink, RelayStatus, RemoveRules, RouteState, Rule, RuleMethod, RuleRefusal, RuleSource,
+    Status, Target,
+};
+use magpie_engine::{BindingState, BindingView, Instant, RouteView};
 use magpie_sys::netlink::{AddressEvent, Connection};
 
 use crate::Chain;
+use crate::granted::{Addition, Grant, Grounds};
 use crate::journal::link_name;
-use crate::links::{Member, Obstacle, Presence};
-use crate::memory::Saving;
+use crate::links::{Links, Member, Obstacle, Presence};
+use crate::relay::Relay;
+use crate::rulebook::GrantError;
 use crate::service::{Service, now};
 
 impl Handler for Service {
@@ -18,26 +25,34 @@ impl Handler for Service {
         let now = now();
         let mut bindings = BTreeMap::new();
         let mut routes_installed = 0;
-        for binding in self.relay.engine.bindings(now) {
-            *bindings.entry(host_state(binding.state)).or_default() += 1;
-            routes_installed += u64::from(binding.route == RouteView::Installed);
+        let mut counters: BTreeMap<String, u64> = BTreeMap::new();
+        let mut prefixes: Vec<String> = Vec::new();
+        let mut resolutions = 0;
+        for relay in &self.relays {
+            for binding in relay.engine.bindings(now) {
+                *bindings.entry(host_state(binding.state)).or_default() += 1;
+                routes_installed += u64::from(binding.route == RouteView::Installed);
+            }
+            prefixes.extend(relay.engine.prefixes(now).map(|scope| scope.prefix.to_string()));
+            resolutions += relay.engine.resolutions() as u64;
+            for (name, count) in relay.engine.counters().iter() {
+                *counters.entry(name).or_default() += count;
+            }
+            *counters.entry("held_down".to_owned()).or_default() += relay.engine.held_down() as u64;
+            *counters.entry("frames_without_link".to_owned()).or_default() += relay.ports.astray();
         }
-        let mut prefixes: Vec<String> =
-            self.relay.engine.prefixes(now).map(|scope| scope.prefix.to_string()).collect();
         prefixes.sort();
         prefixes.dedup();
-        let mut counters: BTreeMap<String, u64> = self.relay.engine.counters().iter().collect();
-        counters.insert("held_down".to_owned(), self.relay.engine.held_down() as u64);
-        counters.insert("frames_without_link".to_owned(), self.relay.ports.astray());
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             uptime_seconds: now.since(self.started).as_secs(),
+            relays: self.relays.iter().map(|relay| self.relay_status(relay, now)).collect(),
             links: self.link_statuses(),
             prefixes,
             bindings,
             routes_installed,
-            resolutions: self.relay.engine.resolutions() as u64,
+            resolutions,
             guard: Guard {
                 active: self.shield.is_up(),
                 reason: self.shield.gap().map(ToOwned::to_owned),
@@ -48,23 +63,81 @@ impl Handler for Service {
     }
 
     fn hosts(&mut self) -> Vec<Host> {
-        let mut hosts: Vec<Host> =
-            self.relay.engine.bindings(now()).map(|binding| self.host(&binding)).collect();
+        let now = now();
+        let all = self.relays.iter().flat_map(|relay| {
+            relay.engine.bindings(now).map(|binding| host(&binding, &relay.links))
+        });
+        let mut hosts: Vec<Host> = all.collect();
         hosts.sort_by_key(|host| host.address);
         hosts
     }
 
-    fn reload(&mut self) -> Result<(), String> {
+    fn targets(&mut self) -> Vec<Target> {
+        let seen = self.seen(now());
+        let mut targets: Vec<Target> = seen
+            .iter()
+            .map(|(relay, seen)| Target {
+                address: IpAddr::V6(seen.target),
+                relay: relay.model.name.clone(),
+                link: link_name(&relay.links, seen.link),
+                asked: seen.asked,
+                answered: seen.answered,
+                first_seconds: seen.first.as_secs(),
+                last_seconds: seen.last.as_secs(),
+            })
+            .collect();
+        targets.sort_by(|one, other| {
+            let order = one.address.cmp(&other.address);
+            order.then_with(|| one.link.cmp(&other.link))
+        });
+        targets
+    }
+
+    fn rules(&mut self) -> Vec<Rule> {
         let now = now();
-        self.save(Saving::AtOnce, now);
-        self.resync(now).map_err(|error| Chain(&error).to_string())
+        let granted = self.rulebook.granted();
+        let models = || self.relays.iter().map(|relay| &relay.model);
+        let added =
+            |grant: &Grant| Rule { active: grant.applies_to(models()), ..added_rule(grant, now) };
+        let mut rules = Vec::new();
+        for model in models() {
+            rules.extend(granted.iter().filter(|grant| grant.relay == model.name).map(added));
+            rules.extend(model.rules.iter().map(|rule| shown(rule, &model.name, RuleSource::File)));
+            rules.extend(built_in(model));
+        }
+        // Those of relays that are not configured at present come last.
+        let is_lost = |grant: &&Grant| models().all(|model| model.name != grant.relay);
+        rules.extend(granted.iter().filter(is_lost).map(added));
+        rules
+    }
+
+    fn add_rules(&mut self, request: AddRules) -> Result<AddedRules, RuleRefusal> {
+        let now = now();
+        let grants = self.grounds(now).grants(request)?;
+        let Addition { added, renewed } =
+            self.grant(grants, now).map_err(|error| refusal(&error))?;
+        Ok(AddedRules { added: added as u64, renewed: renewed as u64 })
+    }
+
+    fn remove_rules(&mut self, request: RemoveRules) -> Result<u64, RuleRefusal> {
+        let now = now();
+        let selection = self.grounds(now).selection(request, self.rulebook.granted())?;
+        let removed = self.revoke(&selection, now).map_err(|error| refusal(&error))?;
+        Ok(removed as u64)
+    }
+
+    fn reload(&mut self) -> Result<Vec<String>, String> {
+        match self.renew(now()) {
+            Ok(()) => Ok(self.remarks.clone()),
+            Err(error) => Err(Chain(&error).to_string()),
+        }
     }
 }
 
 impl Service {
     /// What an operator should look at, in whole sentences.
     pub(crate) fn warnings(&self) -> Vec<String> {
-        let waiting = self.links.iter().filter_map(|member| {
+        let waiting = self.links().filter_map(|member| {
             member.obstacle().map(|obstacle| format!("{}: {obstacle}", member.name))
         });
         let settings = self
@@ -72,7 +145,33 @@ impl Service {
             .iter()
             .filter(|finding| finding.persists())
             .map(super::check::Finding::advice);
-        waiting.chain(settings).chain(self.notes.iter().cloned()).collect()
+        let notes = self.rejection.iter().chain(&self.remarks).chain(&self.notes).cloned();
+        waiting.chain(settings).chain(notes).collect()
+    }
+
+    /// What requests about rules are judged by.
+    fn grounds(&self, now: Instant) -> Grounds<'_> {
+        Grounds { config: &self.config, can_persist: self.rulebook.can_persist(), now }
+    }
+
+    fn relay_status(&self, relay: &Relay, now: Instant) -> RelayStatus {
+        let model = &relay.model;
+        let scopes = relay.engine.prefixes(now);
+        let mut prefixes: Vec<String> = scopes.map(|scope| scope.prefix.to_string()).collect();
+        prefixes.sort();
+        prefixes.dedup();
+        let added = self.rulebook.granted().for_relay(model);
+        let rules = added.len() + model.rules.len() + usize::from(built_in(model).is_some());
+        RelayStatus {
+            name: model.name.clone(),
+            kind: match model.kind {
+                Kind::Relay => RelayKind::Relay,
+                Kind::Responder => RelayKind::Responder,
+            },
+            links: model.links.iter().map(relay_link).collect(),
+            prefixes,
+            rules: rules as u64,
+        }
     }
 
     fn link_statuses(&mut self) -> Vec<LinkStatus> {
@@ -81,42 +180,96 @@ impl Service {
             Connection::open().and_then(|mut kernel| kernel.addresses()).unwrap_or_default();
         let now = now();
         let mut statuses = Vec::new();
-        for member in self.links.iter() {
-            let mut status = link_status(member, &addresses);
-            if let Some(device) = member.device() {
-                let link = device.id();
-                let scopes = self.relay.engine.prefixes(now);
-                let own = scopes.filter(|scope| scope.link == Some(link));
-                status.prefixes = own.map(|scope| scope.prefix.to_string()).collect();
-                status.groups = self.relay.executor.groups(link) as u64;
-                if let Some(port) = self.relay.ports.get_mut(link) {
-                    let traffic = port.traffic();
-                    status.received = traffic.received;
-                    status.sent = traffic.sent;
-                    status.dropped = traffic.dropped;
+        for relay in &mut self.relays {
+            for member in relay.links.iter() {
+                let mut status = link_status(member, &addresses);
+                if let Some(device) = member.device() {
+                    let link = device.id();
+                    let scopes = relay.engine.prefixes(now);
+                    let own = scopes.filter(|scope| scope.link == Some(link));
+                    status.prefixes = own.map(|scope| scope.prefix.to_string()).collect();
+                    status.groups = relay.executor.groups(link) as u64;
+                    if let Some(port) = relay.ports.get_mut(link) {
+                        let traffic = port.traffic();
+                        status.received = traffic.received;
+                        status.sent = traffic.sent;
+                        status.dropped = traffic.dropped;
+                    }
                 }
+                statuses.push(status);
             }
-            statuses.push(status);
         }
         statuses
     }
+}
 
-    fn host(&self, binding: &BindingView) -> Host {
-        Host {
-            address: IpAddr::V6(binding.target),
-            link: link_name(&self.links, binding.link),
-            lladdr: binding.lladdr.map(|lladdr| lladdr.to_string()),
-            state: host_state(binding.state),
-            age_seconds: binding.seen.as_secs(),
-            evidence: binding.evidence.label().to_owned(),
-            router: binding.router,
-            route: match binding.route {
-                RouteView::None => RouteState::None,
-                RouteView::Pending => RouteState::Pending,
-                RouteView::Installed => RouteState::Installed,
-                RouteView::Foreign => RouteState::Foreign,
-            },
-        }
+fn host(binding: &BindingView, links: &Links) -> Host {
+    Host {
+        address: IpAddr::V6(binding.target),
+        link: link_name(links, binding.link),
+        lladdr: binding.lladdr.map(|lladdr| lladdr.to_string()),
+        state: host_state(binding.state),
+        age_seconds: binding.seen.as_secs(),
+        evidence: binding.evidence.label().to_owned(),
+        router: binding.router,
+        route: match binding.route {
+            RouteView::None => RouteState::None,
+            RouteView::Pending => RouteState::Pending,
+            RouteView::Installed => RouteState::Installed,
+            RouteView::Foreign => RouteState::Foreign,
+        },
+    }
+}
+
+fn relay_link(link: &model::Link) -> RelayLink {
+    let role = link.role.map(|role| match role {
+        Role::Upstream => "upstream",
+        Role::Downstream => "downstream",
+    });
+    RelayLink {
+        name: link.name.clone(),
+        role: role.map(ToOwned::to_owned),
+        only_probed: link.only_probed,
+    }
+}
+
+/// What every relay does without a rule.
+fn built_in(model: &model::Relay) -> Option<Rule> {
+    let rule = model::Rule::new(RulePrefix::Auto, Method::Probe);
+    (model.kind == Kind::Relay).then(|| shown(&rule, &model.name, RuleSource::BuiltIn))
+}
+
+fn added_rule(grant: &Grant, now: Instant) -> Rule {
+    Rule {
+        owner: Some(grant.owner.clone()),
+        // Rather a second more than none at all.
+        remaining_seconds: grant.term.map(|term| term.until.since(now).as_secs() + 1),
+        persist: grant.persist,
+        ..shown(&grant.rule, &grant.relay, RuleSource::Added)
+    }
+}
+
+fn refusal(error: &GrantError) -> RuleRefusal {
+    RuleRefusal { reason: Chain(error).to_string(), index: None }
+}
+
+fn shown(rule: &model::Rule, relay: &str, source: RuleSource) -> Rule {
+    Rule {
+        relay: relay.to_owned(),
+        prefix: rule.prefix.to_string(),
+        method: match rule.method {
+            Method::Static => RuleMethod::Static,
+            Method::Route => RuleMethod::Route,
+            Method::Probe => RuleMethod::Probe,
+            Method::Deny => RuleMethod::Deny,
+        },
+        on: rule.on.clone(),
+        to: rule.to.clone(),
+        source,
+        owner: None,
+        remaining_seconds: None,
+        persist: source != RuleSource::Added,
+        active: true,
     }
 }
 

@@ -3,22 +3,27 @@
 
 use std::time::Duration;
 
+use ipnet::Ipv6Net;
+use magpie_config::model::{self, Kind};
 use magpie_control::{Event, EventKind};
-use magpie_engine::{Config, Input, Instant, KernelEvent, LinkId};
+use magpie_engine::{Input, Instant, KernelEvent, LinkId};
 use magpie_sys::batch::RecvBatch;
 use magpie_sys::clock;
 use magpie_sys::guard::GuardedLink;
-use magpie_sys::netlink::{self, Change, LinkEvent, NetlinkError};
+use magpie_sys::netlink::{self, Change, LinkEvent, NetlinkError, RouteEvent};
 use magpie_sys::packet::{LinkFault, PacketError};
 use magpie_sys::poller::{Interest, PollError, Poller};
 
 use crate::check::{self, Finding, Fixes};
+use crate::cli::Launch;
 use crate::journal::{Journal, describe, link_name};
 use crate::kernel::{Kernel, Snapshot};
-use crate::links::{Links, Member, Obstacle, Verdict};
+use crate::links::{self, Device, Member, Obstacle, Verdict};
+use crate::mark::Mark;
 use crate::memory::{Memory, Saving};
 use crate::port::Port;
 use crate::relay::Relay;
+use crate::rulebook::Rulebook;
 use crate::shield::Shield;
 use crate::state::{Saved, StateFile};
 use crate::{Chain, trace};
@@ -66,11 +71,19 @@ pub(crate) fn now() -> Instant {
 #[derive(Debug)]
 pub(crate) struct Service {
     pub(crate) poller: Poller,
-    pub(crate) links: Links,
-    pub(crate) relay: Relay,
+    pub(crate) relays: Vec<Relay>,
+    /// Where the configuration comes from.
+    pub(crate) launch: Launch,
+    /// What is in force, rules that were added at run time apart.
+    pub(crate) config: model::Config,
+    pub(crate) rulebook: Rulebook,
+    /// Why the configuration could not be exchanged when that was asked for last.
+    pub(crate) rejection: Option<String>,
     pub(crate) started: Instant,
     /// What operators should know and nothing else remembers.
     pub(crate) notes: Vec<String>,
+    /// What they should know of the configuration.
+    pub(crate) remarks: Vec<String>,
     /// Settings that are in the way, as of the last look.
     pub(crate) findings: Vec<Finding>,
     kernel: Kernel,
@@ -95,15 +108,15 @@ pub(crate) struct Service {
 
 /// What the daemon shall serve, and how.
 #[derive(Debug)]
-pub(crate) struct Plan<'a> {
-    /// The names of the links.
-    pub(crate) names: &'a [String],
-    pub(crate) config: Config,
+pub(crate) struct Plan {
+    /// Where the configuration comes from.
+    pub(crate) launch: Launch,
+    pub(crate) config: model::Config,
+    /// Rules that were added in earlier runs.
+    pub(crate) rulebook: Rulebook,
     pub(crate) state: Option<StateFile>,
     /// Hosts that the state file names.
     pub(crate) saved: Vec<Saved>,
-    /// Settings that are in the way are to be changed.
-    pub(crate) fix: bool,
 }
 
 /// The service cannot go on, or cannot even begin.
@@ -120,24 +133,34 @@ pub(crate) enum ServiceError {
 impl Service {
     /// Assembles it in the calling thread's network namespace; [`Service::resync`] breathes life
     /// into it.
-    pub(crate) fn new(plan: Plan<'_>) -> Result<Self, ServiceError> {
+    pub(crate) fn new(plan: Plan) -> Result<Self, ServiceError> {
         let now = now();
         let kernel = Kernel::open()?;
         let poller = Poller::new()?;
         poller.add(&kernel, Source::Kernel.token(), Interest::Read)?;
+        let fixes = plan.config.daemon.fix_sysctls.then(Fixes::default);
+        let mut relays = Vec::new();
+        for model in &plan.config.relays {
+            let config = plan.rulebook.effective(model);
+            relays.push(Relay::open(model.clone(), config, now)?);
+        }
         Ok(Self {
             poller,
-            links: Links::new(plan.names),
-            relay: Relay::new(plan.config, fastrand::u64(..), now)?,
+            relays,
+            launch: plan.launch,
+            config: plan.config,
+            rulebook: plan.rulebook,
+            rejection: None,
             started: now,
             notes: Vec::new(),
+            remarks: Vec::new(),
             findings: Vec::new(),
             kernel,
             shield: Shield::default(),
             journal: Journal::default(),
             told: Vec::new(),
             is_watched: false,
-            fixes: plan.fix.then(Fixes::default),
+            fixes,
             memory: Memory::new(plan.state, plan.saved, now),
             resync_at: None,
             resynced_at: now,
@@ -145,6 +168,24 @@ impl Service {
             refusals: 0,
             inbox: Vec::new(),
         })
+    }
+
+    /// All links that are configured, in that order.
+    pub(crate) fn links(&self) -> impl Iterator<Item = &Member> {
+        self.relays.iter().flat_map(|relay| relay.links.iter())
+    }
+
+    /// What is served, in a few words.
+    pub(crate) fn summary(&self) -> String {
+        let parts = self.relays.iter().map(|relay| {
+            let links = relay.model.links.iter().filter(|link| !link.only_probed);
+            let links: Vec<&str> = links.map(|link| link.name.as_str()).collect();
+            match relay.model.kind {
+                Kind::Relay => format!("relaying between {}", links.join(", ")),
+                Kind::Responder => format!("answering on {}", links.join(", ")),
+            }
+        });
+        parts.collect::<Vec<_>>().join("; ")
     }
 
     /// Reads links, addresses and routes anew and takes them as they are. If they cannot be read,
@@ -157,31 +198,58 @@ impl Service {
                 return Err(error);
             }
         };
+        self.take(&snapshot, now);
+        Ok(())
+    }
+
+    /// Takes what the kernel knows as it is.
+    pub(crate) fn take(&mut self, snapshot: &Snapshot, now: Instant) {
         self.resync_at = None;
         self.resynced_at = now;
-        self.take_links(&snapshot, now);
+        self.kernel.observe_all(&snapshot.links);
+        self.take_links(snapshot, now);
         // Where IPv6 is switched off, nothing can be joined.
-        self.check(&snapshot);
-        self.relay.feed_kernel(KernelEvent::Overrun, now);
-        self.serve_links(now);
-        for event in self.kernel.digest(&snapshot, &self.links) {
-            self.relay.feed_kernel(event, now);
+        self.check(snapshot);
+        for index in 0..self.relays.len() {
+            self.feed_kernel(index, KernelEvent::Overrun, now);
+            self.serve_links(index, now);
         }
-        self.relay.feed_kernel(KernelEvent::Synced, now);
+        let owners: Vec<(Mark, Vec<u32>)> = self
+            .relays
+            .iter()
+            .map(|relay| {
+                let links = relay.links.devices().map(|device| device.ifindex);
+                (relay.mark(), links.collect())
+            })
+            .collect();
+        for (index, relay) in self.relays.iter_mut().enumerate() {
+            let is_elsewhere = |route: &RouteEvent| {
+                let mut others = owners.iter().enumerate().filter(|(other, _)| *other != index);
+                others.any(|(_, (mark, links))| {
+                    mark.is_on(route) && route.oif.is_some_and(|oif| links.contains(&oif))
+                })
+            };
+            relay.take_dump(snapshot, is_elsewhere, now);
+        }
         self.recall(now);
         self.update_guard();
-        if !std::mem::replace(&mut self.is_synced, true)
-            && let Some(complaint) = snapshot.complain_of_strays(&self.links)
-        {
-            tracing::warn!("{complaint}");
+        if !std::mem::replace(&mut self.is_synced, true) {
+            let marks: Vec<Mark> = self.relays.iter().map(Relay::mark).collect();
+            let is_served = |route: &RouteEvent| self.owner(route).is_some();
+            if let Some(complaint) = snapshot.complain_of_strays(&marks, is_served) {
+                tracing::warn!("{complaint}");
+            }
         }
-        Ok(())
     }
 
     /// Reads one batch of frames from a link and acts on them; if there are more, its socket
     /// stays ready.
     pub(crate) fn receive(&mut self, link: LinkId, batch: &mut RecvBatch, now: Instant) {
-        let Some(port) = self.relay.ports.get_mut(link) else { return };
+        let Some(relay) = self.relays.iter_mut().find(|relay| relay.ports.get(link).is_some())
+        else {
+            return;
+        };
+        let Some(port) = relay.ports.get_mut(link) else { return };
         match batch.receive(port.socket()) {
             Ok(frames) => {
                 port.count_received(frames.len());
@@ -193,7 +261,7 @@ impl Service {
                     } else {
                         Input::Frame { link, bytes }
                     };
-                    self.relay.feed(input, now);
+                    relay.feed(input, now);
                 }
             }
             // The news of the link tells the rest.
@@ -206,7 +274,7 @@ impl Service {
                 tracing::warn!(error = %Chain(&fault), "a packet socket reports an error");
             }
         }
-        self.relay.settle(&mut self.kernel, now);
+        relay.settle(now);
     }
 
     /// Reads the kernel's news and acts on them.
@@ -217,15 +285,28 @@ impl Service {
             match event {
                 netlink::Event::Overrun => self.resync_later(now),
                 netlink::Event::Link(change) => {
+                    if self.kernel.observe(&change) {
+                        self.relays.iter_mut().for_each(Relay::note_routes);
+                    }
                     if self.observe_link(&change, now) {
                         self.resync_at = Some(now);
                     }
                 }
-                event => {
-                    if let Some(news) = self.kernel.news(&event, &self.links) {
-                        self.relay.feed_kernel(news, now);
+                netlink::Event::Route(ref change) => {
+                    let owner = self.owner(change.value());
+                    for (index, relay) in self.relays.iter_mut().enumerate() {
+                        if owner != Some(index) {
+                            relay.note_routes();
+                        }
+                        if owner.is_none_or(|owner| owner == index) {
+                            relay.hear(&event, now);
+                        }
                     }
                 }
+                netlink::Event::PolicyRule | netlink::Event::Nexthop => {
+                    self.relays.iter_mut().for_each(Relay::note_routes);
+                }
+                event => self.relays.iter_mut().for_each(|relay| relay.hear(&event, now)),
             }
         }
         self.inbox = inbox;
@@ -234,17 +315,23 @@ impl Service {
             // It would report this for ever.
             let _ = self.poller.remove(&self.kernel, Source::Kernel.token());
         }
-        if self.kernel.is_deaf() || self.kernel.is_in_doubt() {
+        let in_doubt = self.relays.iter().any(Relay::is_in_doubt);
+        if self.kernel.is_deaf() || in_doubt {
             self.resync_later(now);
         }
-        self.relay.settle(&mut self.kernel, now);
+        for relay in &mut self.relays {
+            relay.tell_routes(now);
+            relay.settle(now);
+        }
     }
 
     /// Does what is due. Fails when the kernel cannot be heard any longer.
     pub(crate) fn tick(&mut self, now: Instant) -> Result<(), ServiceError> {
-        if self.relay.engine.poll_timeout().is_some_and(|wakeup| wakeup.at <= now) {
-            self.relay.feed(Input::Timeout, now);
-            self.relay.settle(&mut self.kernel, now);
+        for relay in &mut self.relays {
+            if relay.engine.poll_timeout().is_some_and(|wakeup| wakeup.at <= now) {
+                relay.feed(Input::Timeout, now);
+                relay.settle(now);
+            }
         }
         if self.resync_at.is_some_and(|at| at <= now)
             && let Err(error) = self.resync(now)
@@ -254,6 +341,7 @@ impl Service {
             }
             tracing::warn!(error = %Chain(&error), "trying again");
         }
+        self.expire(now);
         if self.memory.due().is_some_and(|at| at <= now) {
             self.save(Saving::InBackground, now);
         }
@@ -262,38 +350,59 @@ impl Service {
 
     /// Looks whether hosts that were saved can be placed by what came.
     pub(crate) fn place_saved(&mut self, now: Instant) {
-        let prefixes = self.relay.engine.prefixes(now).map(|scope| scope.prefix);
-        if self.memory.awaits(prefixes) {
+        if self.memory.awaits(prefixes(&self.relays, now)) {
             self.recall(now);
         }
     }
 
     /// How long to wait for news; none for as long as it takes.
     pub(crate) fn patience(&self) -> Option<Duration> {
-        let wakeup = self.relay.engine.poll_timeout().map(|wakeup| wakeup.at);
-        let at = wakeup.into_iter().chain(self.memory.due()).chain(self.resync_at).min()?;
+        let wakeups = self.relays.iter().filter_map(|relay| relay.engine.poll_timeout());
+        let others = self.memory.due().into_iter().chain(self.resync_at).chain(self.rulebook.due());
+        let at = wakeups.map(|wakeup| wakeup.at).chain(others).min()?;
         Some(at.since(now()))
     }
 
     /// Tells the log what happened; returns what those who watch are to be told.
     pub(crate) fn report(&mut self, now: Instant) -> std::vec::Drain<'_, Event> {
-        self.tell_events(None, now);
+        for index in 0..self.relays.len() {
+            self.tell_events(index, &[], now);
+        }
         self.told.drain(..)
     }
 
     /// Saves what is known of hosts, if there is a file for it.
     pub(crate) fn save(&mut self, saving: Saving, now: Instant) {
-        self.memory.save(self.relay.engine.bindings(now), &self.links, saving, now);
+        let bindings = self.relays.iter().flat_map(|relay| {
+            relay.engine.bindings(now).filter_map(|binding| {
+                Some((relay.links.by_index(binding.link.0)?.name.as_str(), binding))
+            })
+        });
+        let relays = &self.relays;
+        let is_there = |link: &str| {
+            let mut members = relays.iter().filter_map(|relay| relay.links.by_name(link));
+            members.any(|member| member.device().is_some())
+        };
+        self.memory.save(bindings, is_there, saving, now);
     }
 
-    /// Reads links, addresses and routes anew at the next opportunity.
-    pub(crate) fn resync_soon(&mut self, now: Instant) {
-        self.resync_at = Some(now);
+    /// Begins or ends to change settings that are in the way.
+    pub(crate) fn set_fixing(&mut self, on: bool) {
+        match &mut self.fixes {
+            Some(fixes) if !on => {
+                fixes.restore();
+                self.fixes = None;
+            }
+            None if on => self.fixes = Some(Fixes::default()),
+            _ => {}
+        }
     }
 
     /// Withdraws everything that was put into the kernel.
     pub(crate) fn shut_down(&mut self, now: Instant) {
-        self.relay.shut_down(&mut self.kernel, now);
+        for relay in &mut self.relays {
+            relay.shut_down(now);
+        }
         self.shield.lower();
         if let Some(fixes) = &mut self.fixes {
             fixes.restore();
@@ -301,7 +410,7 @@ impl Service {
     }
 
     /// Asks the kernel for everything.
-    fn look(&mut self) -> Result<Snapshot, ServiceError> {
+    pub(crate) fn look(&mut self) -> Result<Snapshot, ServiceError> {
         if self.kernel.is_deaf() {
             let poller = &self.poller;
             let reopened = self.kernel.reopen(|kernel| {
@@ -315,6 +424,7 @@ impl Service {
                 }
             }
         }
+        self.relays.iter_mut().for_each(Relay::begin_dump);
         self.kernel.skip()?;
         Ok(Snapshot::take()?)
     }
@@ -325,34 +435,53 @@ impl Service {
         self.resync_at.get_or_insert((self.resynced_at + RESYNC_INTERVAL).max(now));
     }
 
-    /// Tells the engine of the saved hosts that can be placed now.
-    fn recall(&mut self, now: Instant) {
-        let prefixes = self.relay.engine.prefixes(now).map(|scope| scope.prefix);
-        for input in self.memory.recall(&self.links, prefixes) {
-            self.relay.feed(input, now);
+    /// The relay whose host route a route is.
+    fn owner(&self, route: &RouteEvent) -> Option<usize> {
+        self.relays.iter().position(|relay| relay.owns(route))
+    }
+
+    /// Tells one engine what the kernel reported.
+    fn feed_kernel(&mut self, relay: usize, event: KernelEvent, now: Instant) {
+        if let Some(relay) = self.relays.get_mut(relay) {
+            relay.feed_kernel(event, now);
         }
-        self.relay.settle(&mut self.kernel, now);
+    }
+
+    /// Tells the engines of the saved hosts that can be placed now.
+    fn recall(&mut self, now: Instant) {
+        let known: Vec<Ipv6Net> = prefixes(&self.relays, now).collect();
+        let relays = &mut self.relays;
+        self.memory.recall(known.into_iter(), |host| {
+            let Saved { target, ref link, lladdr } = *host;
+            let place = relays.iter_mut().find_map(|relay| {
+                let link = relay.links.by_name(link).and_then(Member::device)?.id();
+                Some((relay, link))
+            });
+            let Some((relay, link)) = place else { return false };
+            let is_wanted = relay.looks_for(target, now);
+            if is_wanted {
+                relay.feed(Input::Restore { target, link, lladdr }, now);
+            }
+            is_wanted
+        });
+        for relay in &mut self.relays {
+            relay.settle(now);
+        }
     }
 
     /// Takes note of news of a link; returns whether what is known has to be read anew.
     fn observe_link(&mut self, change: &Change<LinkEvent>, now: Instant) -> bool {
         let event = match change {
             Change::Present(event) => event,
-            Change::Absent(event) => {
-                if let Some(name) = self.links.vanish(event.ifindex, &event.name) {
-                    self.lose(LinkId(event.ifindex), name, now);
-                    // Another one may have taken the name already.
-                    return true;
-                }
-                return false;
-            }
+            // Another one may have taken the name already.
+            Change::Absent(event) => return self.vanish(event.ifindex, &event.name, now),
         };
-        let was_down = self
-            .links
-            .by_index(event.ifindex)
-            .and_then(Member::device)
-            .is_some_and(|device| !device.up);
-        match self.links.observe(event) {
+        let device =
+            |relay: &Relay| relay.links.by_index(event.ifindex).and_then(Member::device).cloned();
+        let was_down = self.relays.iter().find_map(device).is_some_and(|device| !device.up);
+        let places = self.relays.iter_mut().map(|relay| &mut relay.links);
+        let Some((relay, verdict)) = links::observe(places, event) else { return false };
+        match verdict {
             Verdict::Unrelated => false,
             Verdict::Impostor => {
                 tracing::debug!(
@@ -364,96 +493,122 @@ impl Service {
             // Its addresses may have been told before it had this name.
             Verdict::Arrived => true,
             Verdict::Changed => {
-                self.feed_link(event.ifindex, now);
+                self.feed_link(relay, event.ifindex, now);
                 self.update_guard();
-                self.tell_link(event.ifindex, now);
+                self.tell_link(relay, event.ifindex, now);
                 // When it went down the kernel removed its routes, and may not have said so
                 // (`net.ipv6.route.skip_notify_on_dev_down`).
                 was_down && event.up
             }
             Verdict::Left(name) => {
-                self.lose(LinkId(event.ifindex), name, now);
+                self.lose(relay, LinkId(event.ifindex), name, now);
                 false
             }
             Verdict::Unfit(name) => {
-                self.warn_unfit(&name, now);
+                self.warn_unfit(relay, &name, now);
                 false
             }
         }
     }
 
+    /// Takes note that a device has gone; returns whether it was a link.
+    fn vanish(&mut self, ifindex: u32, name: &str, now: Instant) -> bool {
+        let mut lost = None;
+        for (index, relay) in self.relays.iter_mut().enumerate() {
+            if let Some(name) = relay.links.vanish(ifindex, name) {
+                lost = Some((index, name));
+            }
+        }
+        let Some((relay, name)) = lost else { return false };
+        self.lose(relay, LinkId(ifindex), name, now);
+        true
+    }
+
     /// Brings what is known of links into line with a dump.
     fn take_links(&mut self, snapshot: &Snapshot, now: Instant) {
+        let devices = self.relays.iter().flat_map(|relay| relay.links.devices());
         let known: Vec<(u32, String)> =
-            self.links.devices().map(|device| (device.ifindex, device.name.clone())).collect();
+            devices.map(|device| (device.ifindex, device.name.clone())).collect();
         for (ifindex, name) in known {
-            if snapshot.links.iter().any(|event| event.ifindex == ifindex) {
-                continue;
-            }
-            if let Some(name) = self.links.vanish(ifindex, &name) {
-                self.lose(LinkId(ifindex), name, now);
+            if !snapshot.links.iter().any(|event| event.ifindex == ifindex) {
+                self.vanish(ifindex, &name, now);
             }
         }
         for event in &snapshot.links {
-            match self.links.observe(event) {
-                Verdict::Left(name) => self.lose(LinkId(event.ifindex), name, now),
-                Verdict::Unfit(name) => self.warn_unfit(&name, now),
-                Verdict::Changed => self.tell_link(event.ifindex, now),
+            let places = self.relays.iter_mut().map(|relay| &mut relay.links);
+            let Some((relay, verdict)) = links::observe(places, event) else { continue };
+            match verdict {
+                Verdict::Left(name) => self.lose(relay, LinkId(event.ifindex), name, now),
+                Verdict::Unfit(name) => self.warn_unfit(relay, &name, now),
+                Verdict::Changed => self.tell_link(relay, event.ifindex, now),
                 Verdict::Unrelated | Verdict::Impostor | Verdict::Arrived => {}
             }
         }
     }
 
-    /// Opens the sockets of links that have none yet, and tells the engine of all links.
-    fn serve_links(&mut self, now: Instant) {
-        let present: Vec<u32> = self.links.devices().map(|device| device.ifindex).collect();
-        for ifindex in present {
-            if self.relay.ports.get(LinkId(ifindex)).is_none() && self.attach(ifindex, now) {
-                self.tell_link(ifindex, now);
+    /// Opens the sockets of a relay's links that have none yet, and tells the engine of all of them.
+    fn serve_links(&mut self, relay: usize, now: Instant) {
+        let Some(serving) = self.relays.get(relay) else { return };
+        let present: Vec<(u32, bool)> = serving
+            .links
+            .devices()
+            .map(|device| (device.ifindex, serving.ports.get(device.id()).is_some()))
+            .collect();
+        for (ifindex, is_open) in present {
+            if !is_open && self.attach(relay, ifindex, now) {
+                self.tell_link(relay, ifindex, now);
             }
-            self.feed_link(ifindex, now);
+            self.feed_link(relay, ifindex, now);
         }
     }
 
     /// Opens the socket of a link; tells whether that worked.
-    fn attach(&mut self, ifindex: u32, now: Instant) -> bool {
+    fn attach(&mut self, index: usize, ifindex: u32, now: Instant) -> bool {
         let link = LinkId(ifindex);
-        let opened = Port::open(link).and_then(|port| {
-            let token = Source::Link(link).token();
-            let watched = self.poller.add(port.socket(), token, Interest::Read);
-            watched.map(|()| port).map_err(|error| PacketError::System {
-                attempt: "watch",
-                ifindex,
-                source: std::io::Error::other(error),
-            })
-        });
+        let opened = self.open(link);
+        let Some(relay) = self.relays.get_mut(index) else { return false };
         match opened {
             Ok(port) => {
-                self.relay.ports.insert(link, port);
+                relay.ports.insert(link, port);
                 true
             }
             Err(error) => {
-                let name = link_name(&self.links, link);
-                self.links.refuse(ifindex, Obstacle::Refused(Chain(&error).to_string()));
-                self.warn_unfit(&name, now);
+                let name = link_name(&relay.links, link);
+                relay.links.refuse(ifindex, Obstacle::Refused(Chain(&error).to_string()));
+                self.warn_unfit(index, &name, now);
                 false
             }
         }
     }
 
+    /// Opens the socket of a link and has it waited for.
+    pub(crate) fn open(&self, link: LinkId) -> Result<Port, PacketError> {
+        let port = Port::open(link)?;
+        let token = Source::Link(link).token();
+        let watched = self.poller.add(port.socket(), token, Interest::Read);
+        watched.map_err(|error| PacketError::System {
+            attempt: "watch",
+            ifindex: link.0,
+            source: std::io::Error::other(error),
+        })?;
+        Ok(port)
+    }
+
     /// Tells the engine how a link is now.
-    fn feed_link(&mut self, ifindex: u32, now: Instant) {
+    fn feed_link(&mut self, relay: usize, ifindex: u32, now: Instant) {
+        let Some(relay) = self.relays.get_mut(relay) else { return };
         let link = LinkId(ifindex);
-        if let Some(info) = self.links.info(ifindex)
-            && self.relay.ports.get(link).is_some()
+        if let Some(info) = relay.links.info(ifindex)
+            && relay.ports.get(link).is_some()
         {
-            self.relay.feed_kernel(KernelEvent::Link { link, info }, now);
+            relay.feed_kernel(KernelEvent::Link { link, info }, now);
         }
     }
 
     /// Tells who is interested how a link is now.
-    fn tell_link(&mut self, ifindex: u32, now: Instant) {
-        let Some(member) = self.links.by_index(ifindex) else { return };
+    fn tell_link(&mut self, relay: usize, ifindex: u32, now: Instant) {
+        let links = self.relays.get(relay).map(|relay| &relay.links);
+        let Some(member) = links.and_then(|links| links.by_index(ifindex)) else { return };
         let Some(device) = member.device() else { return };
         let detail = if device.name == member.name {
             device.state().to_owned()
@@ -470,24 +625,22 @@ impl Service {
     }
 
     /// Forgets the link called `name` whose device has gone or cannot be used any longer.
-    fn lose(&mut self, link: LinkId, name: String, now: Instant) {
-        self.relay.drop_link(link, now);
-        self.relay.settle(&mut self.kernel, now);
-        self.tell_events(Some((link, &name)), now);
+    fn lose(&mut self, index: usize, link: LinkId, name: String, now: Instant) {
+        let Some(relay) = self.relays.get_mut(index) else { return };
+        relay.drop_link(link, now);
+        relay.settle(now);
+        let why = relay.links.by_name(&name).and_then(Member::obstacle);
+        let detail = why.map(ToString::to_string);
+        self.tell_events(index, &[(link, name.clone())], now);
         self.update_guard();
-        let why = self.links.by_name(&name).and_then(Member::obstacle);
-        let event = Event {
-            detail: why.map(ToString::to_string),
-            link: Some(name),
-            ..Event::new(EventKind::LinkChanged)
-        };
+        let event = Event { detail, link: Some(name), ..Event::new(EventKind::LinkChanged) };
         self.tell(event, now);
     }
 
-    fn warn_unfit(&mut self, name: &str, now: Instant) {
-        let Some(obstacle) = self.links.by_name(name).and_then(Member::obstacle) else {
-            return;
-        };
+    fn warn_unfit(&mut self, relay: usize, name: &str, now: Instant) {
+        let links = self.relays.get(relay).map(|relay| &relay.links);
+        let member = links.and_then(|links| links.by_name(name));
+        let Some(obstacle) = member.and_then(Member::obstacle) else { return };
         let event = Event {
             link: Some(name.to_owned()),
             detail: Some(obstacle.to_string()),
@@ -497,9 +650,10 @@ impl Service {
     }
 
     /// Makes the guard cover the links that are there.
-    fn update_guard(&mut self) {
-        let served =
-            self.links.devices().filter(|device| self.relay.ports.get(device.id()).is_some());
+    pub(crate) fn update_guard(&mut self) {
+        let served = self.relays.iter().flat_map(|relay| {
+            relay.links.devices().filter(|device| relay.ports.get(device.id()).is_some())
+        });
         let guarded = served.map(|device| GuardedLink {
             ifindex: device.ifindex,
             name: device.name.clone(),
@@ -510,7 +664,9 @@ impl Service {
 
     /// Looks for settings that are in the way; changes them if asked to, reports them otherwise.
     fn check(&mut self, snapshot: &Snapshot) {
-        let mut findings = check::inspect(&self.links, snapshot);
+        let devices: Vec<&Device> =
+            self.relays.iter().flat_map(|relay| relay.links.devices()).collect();
+        let mut findings = check::inspect(&devices, snapshot);
         if let Some(fixes) = &mut self.fixes {
             findings.retain(|finding| match fixes.apply(finding, snapshot) {
                 Ok(()) => {
@@ -531,21 +687,30 @@ impl Service {
         self.findings = findings;
     }
 
-    /// Puts into words what the engine reported, while the names of the links are known; that of
-    /// the link `gone` is not among `links` any longer.
-    fn tell_events(&mut self, gone: Option<(LinkId, &str)>, now: Instant) {
-        let mut events = std::mem::take(&mut self.relay.events);
-        for event in events.drain(..) {
-            let event = describe(&event, |link| match gone {
-                Some((id, name)) if id == link => name.to_owned(),
-                _ => link_name(&self.links, link),
-            });
+    /// Puts into words what an engine reported, while the names of the links are known; those of
+    /// `gone` may not be among them any longer.
+    pub(crate) fn tell_events(&mut self, relay: usize, gone: &[(LinkId, String)], now: Instant) {
+        let Some(relay) = self.relays.get_mut(relay) else { return };
+        if relay.events.is_empty() {
+            return;
+        }
+        let links = &relay.links;
+        let told: Vec<Event> = relay
+            .events
+            .drain(..)
+            .map(|event| {
+                describe(&event, |link| {
+                    let gone = gone.iter().find(|(id, _)| *id == link);
+                    gone.map_or_else(|| link_name(links, link), |(_, name)| name.clone())
+                })
+            })
+            .collect();
+        for event in told {
             if is_about_hosts(event.kind) {
                 self.memory.touch(now);
             }
             self.tell(event, now);
         }
-        self.relay.events = events;
     }
 
     fn tell(&mut self, event: Event, now: Instant) {
@@ -554,6 +719,11 @@ impl Service {
             self.told.push(event);
         }
     }
+}
+
+/// The prefixes of all relays.
+fn prefixes(relays: &[Relay], now: Instant) -> impl Iterator<Item = Ipv6Net> {
+    relays.iter().flat_map(move |relay| relay.engine.prefixes(now).map(|scope| scope.prefix))
 }
 
 fn is_about_hosts(kind: EventKind) -> bool {

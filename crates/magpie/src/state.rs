@@ -107,7 +107,7 @@ impl StateFile {
     /// made then; but there must be a place for that.
     pub(crate) fn new(path: &Path) -> Result<Self, StateError> {
         let file = Self { path: path.to_owned(), is_damaged: false };
-        let folder = file.folder();
+        let folder = folder_of(path);
         if !folder.is_dir() {
             match DirBuilder::new().mode(0o755).create(folder) {
                 Ok(()) => tracing::info!(folder = %folder.display(), "made to keep the state in"),
@@ -152,37 +152,46 @@ impl StateFile {
     pub(crate) fn save(&mut self, hosts: &[Saved]) -> Result<(), StateError> {
         let text = emit(hosts);
         if self.is_damaged {
-            let aside = with_suffix(&self.path, ".bad");
-            unless_missing(fs::rename(&self.path, &aside))
-                .map_err(failed("set aside", &self.path))?;
+            set_aside(&self.path)?;
             self.is_damaged = false;
         }
-        let new = with_suffix(&self.path, ".new");
-        // An earlier attempt may have left it behind; and wherever somebody may have made it lead
-        // to, nothing is written there.
-        unless_missing(fs::remove_file(&new)).map_err(failed("remove", &new))?;
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&new)
-            .map_err(failed("create", &new))?;
-        file.write_all(text.as_bytes()).map_err(failed("write", &new))?;
-        file.sync_all().map_err(failed("write", &new))?;
-        fs::rename(&new, &self.path).map_err(failed("replace", &self.path))?;
-        let folder = self.folder();
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("write", folder))
+        replace(&self.path, &text)
     }
 
     /// Where the file is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+}
 
-    fn folder(&self) -> &Path {
-        match self.path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        }
+/// Writes a file: whatever happens, afterwards there is either the old one or the new one,
+/// complete.
+pub(crate) fn replace(path: &Path, text: &str) -> Result<(), StateError> {
+    let new = with_suffix(path, ".new");
+    // An earlier attempt may have left it behind; and wherever somebody may have made it lead to,
+    // nothing is written there.
+    unless_missing(fs::remove_file(&new)).map_err(failed("remove", &new))?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&new)
+        .map_err(failed("create", &new))?;
+    file.write_all(text.as_bytes()).map_err(failed("write", &new))?;
+    file.sync_all().map_err(failed("write", &new))?;
+    fs::rename(&new, path).map_err(failed("replace", path))?;
+    let folder = folder_of(path);
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("write", folder))
+}
+
+/// Keeps a file that cannot be understood beside its place.
+pub(crate) fn set_aside(path: &Path) -> Result<(), StateError> {
+    unless_missing(fs::rename(path, with_suffix(path, ".bad"))).map_err(failed("set aside", path))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
     }
 }
 

@@ -7,6 +7,14 @@ pub(crate) fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
+/// Says that the daemon exchanges its configuration; [`ready`] says that this is over.
+pub(crate) fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(time) => tell(&[NotifyState::Reloading, time]),
+        Err(error) => tracing::debug!(%error, "cannot notify the service manager"),
+    }
+}
+
 /// Says that the daemon is on its way out.
 pub(crate) fn stopping() {
     tell(&[NotifyState::Stopping]);

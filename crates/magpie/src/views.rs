@@ -3,10 +3,14 @@
 use std::io::{self, Write as _};
 use std::ops::ControlFlow;
 
-use magpie_control::{Client, ClientError, Event, EventKind, Host, LinkStatus, Status};
+use magpie_control::{
+    Client, ClientError, Event, EventKind, Host, LinkStatus, RelayLink, RelayStatus, Status,
+};
 use serde::Serialize;
 
 use crate::cli::{ControlArgs, ViewArgs};
+use crate::commands;
+use crate::table::{Column, absent, span, table};
 
 /// A view could not be shown.
 #[derive(Debug, thiserror::Error)]
@@ -48,10 +52,25 @@ pub(crate) fn watch(args: &ViewArgs) -> Result<(), ViewError> {
 
 /// Makes the daemon save its state and read the kernel's anew.
 pub(crate) fn reload(args: &ControlArgs) -> Result<(), ViewError> {
-    Ok(Client::connect(&args.control)?.reload()?)
+    match Client::connect(&args.control)?.reload() {
+        Ok(warnings) => {
+            for warning in &warnings {
+                commands::warn(warning);
+            }
+            Ok(())
+        }
+        // What is wrong with a file takes several lines, which must not be moved.
+        Err(ClientError::ReloadFailed { reason }) => {
+            let break_before = if reason.contains('\n') { "\n" } else { "" };
+            let reason = format!("{break_before}{}", reason.trim_end());
+            Err(ClientError::ReloadFailed { reason }.into())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
-fn json_text(value: &impl Serialize) -> Result<String, ViewError> {
+/// Writes a value for programs.
+pub(crate) fn json_text(value: &impl Serialize) -> Result<String, ViewError> {
     let text = serde_json::to_string_pretty(value).map_err(io::Error::from);
     Ok(format!("{}\n", text.map_err(ViewError::Output)?))
 }
@@ -61,7 +80,7 @@ fn json_line(value: &impl Serialize) -> Result<String, ViewError> {
 }
 
 /// Prints, and says to stop when nobody reads any more.
-fn print(text: &str) -> Result<ControlFlow<()>, ViewError> {
+pub(crate) fn print(text: &str) -> Result<ControlFlow<()>, ViewError> {
     let mut output = io::stdout().lock();
     match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
         Ok(()) => Ok(ControlFlow::Continue(())),
@@ -77,7 +96,11 @@ fn status_text(status: &Status) -> String {
         status.pid,
         span(status.uptime_seconds)
     );
-    let mut parts = vec![head + &summary_text(status), links_text(&status.links)];
+    let mut parts = vec![head + &summary_text(status)];
+    if !status.relays.is_empty() {
+        parts.push(relays_text(&status.relays));
+    }
+    parts.push(links_text(&status.links));
     let counters: Vec<Vec<String>> = status
         .counters
         .iter()
@@ -113,6 +136,36 @@ fn summary_text(status: &Status) -> String {
         "hosts     {hosts}\nroutes    {}\nlookups   {}\nprefixes  {prefixes}\nguard     {guard}\n",
         status.routes_installed, status.resolutions
     )
+}
+
+fn relays_text(relays: &[RelayStatus]) -> String {
+    let columns = [
+        Column::text("NAME"),
+        Column::text("KIND"),
+        Column::number("RULES"),
+        Column::text("LINKS"),
+        Column::text("PREFIXES"),
+    ];
+    let link = |link: &RelayLink| match (&link.role, link.only_probed) {
+        (Some(role), false) => format!("{} ({role})", link.name),
+        (Some(role), true) => format!("{} ({role}, only probed)", link.name),
+        (None, true) => format!("{} (only probed)", link.name),
+        (None, false) => link.name.clone(),
+    };
+    let rows: Vec<Vec<String>> = relays
+        .iter()
+        .map(|relay| {
+            let links: Vec<String> = relay.links.iter().map(link).collect();
+            vec![
+                relay.name.clone(),
+                relay.kind.label().to_owned(),
+                relay.rules.to_string(),
+                links.join(", "),
+                if relay.prefixes.is_empty() { absent() } else { relay.prefixes.join(", ") },
+            ]
+        })
+        .collect();
+    table(&columns, &rows)
 }
 
 fn links_text(links: &[LinkStatus]) -> String {
@@ -185,59 +238,6 @@ fn event_text(event: &Event) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
-/// One column of a table.
-#[derive(Clone, Copy)]
-struct Column {
-    title: &'static str,
-    is_number: bool,
-}
-
-impl Column {
-    const fn text(title: &'static str) -> Self {
-        Self { title, is_number: false }
-    }
-
-    const fn number(title: &'static str) -> Self {
-        Self { title, is_number: true }
-    }
-}
-
-/// Aligns rows under their titles, with nothing after the last cell of a line.
-fn table(columns: &[Column], rows: &[Vec<String>]) -> String {
-    let titles: Vec<String> = columns.iter().map(|column| column.title.to_owned()).collect();
-    let lines: Vec<&Vec<String>> = std::iter::once(&titles).chain(rows).collect();
-    let widths: Vec<usize> = (0..columns.len())
-        .map(|index| {
-            lines.iter().filter_map(|line| line.get(index)).map(|cell| cell.chars().count()).max()
-        })
-        .map(Option::unwrap_or_default)
-        .collect();
-    let mut text = String::new();
-    for line in lines {
-        let cells = line.iter().zip(columns).zip(&widths).map(|((cell, column), width)| {
-            if column.is_number { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
-        });
-        let cells: Vec<String> = cells.collect();
-        text += cells.join("  ").trim_end();
-        text.push('\n');
-    }
-    text
-}
-
-/// A span of time in the two units that matter.
-fn span(seconds: u64) -> String {
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
-        3600..86_400 => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
-        _ => format!("{}d{:02}h", seconds / 86_400, seconds / 3600 % 24),
-    }
-}
-
-fn absent() -> String {
-    "-".to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use magpie_control::{HostState, RouteState};
@@ -266,15 +266,6 @@ ADDRESS            LINK    LLADDR             STATE        AGE  ROUTE      ROUTE
 2001:db8::abcd:21  br-lan  02:00:00:00:00:21  reachable  1h01m  installed  no      dad
 ";
         assert_eq!(hosts_text(&hosts), expected);
-    }
-
-    #[test]
-    fn spans_are_short() {
-        for (seconds, expected) in
-            [(0, "0s"), (59, "59s"), (61, "1m01s"), (3_600, "1h00m"), (90_000, "1d01h")]
-        {
-            assert_eq!(span(seconds), expected);
-        }
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use magpie_engine::{
-    BindingView, Config, Counters, Engine, Event, Input, Instant, KernelEvent, KernelOp, LinkId,
-    Output, RequestId,
+    BindingView, Config, Counters, Egress, Engine, Event, FoundRoute, Input, Instant, KernelEvent,
+    KernelOp, LinkId, Output, RequestId,
 };
 
 use crate::NodeId;
@@ -258,6 +258,16 @@ impl World {
         self.handle(node, Input::Ack { request, result });
     }
 
+    /// The kernel tells the engine which route leads to a host.
+    pub(crate) fn find(&mut self, node: NodeId, life: u64, request: RequestId, target: Ipv6Addr) {
+        if self.node(node).life != life {
+            return;
+        }
+        let link = self.node(node).kernel.leads_to(target);
+        let found = |link| FoundRoute { egress: Egress::Device(link), prefix_len: 128 };
+        self.handle(node, Input::Route { request, route: link.map(found) });
+    }
+
     pub(crate) fn notified(&mut self, node: NodeId, life: u64, event: KernelEvent) {
         if self.node(node).life == life && !self.node(node).deaf {
             self.handle(node, Input::Kernel(event));
@@ -343,6 +353,11 @@ impl World {
                 let at = at.max(self.node(node).busy_until);
                 self.node_mut(node).busy_until = at;
                 self.schedule(at, Happening::Execute { node, life, request, op });
+            }
+            Output::FindRoute { request, target, .. } => {
+                let at = state.busy_until.max(now);
+                let life = state.life;
+                self.schedule(at, Happening::Find { node, life, request, target });
             }
             Output::Event(event) => {
                 state.watch.reported(&event, now);

@@ -57,6 +57,7 @@ pub(crate) enum Happening {
     KernelAlarm { node: NodeId, link: LinkId, alarm: Alarm },
     Wake { node: NodeId, at: Instant },
     Execute { node: NodeId, life: u64, request: RequestId, op: KernelOp },
+    Find { node: NodeId, life: u64, request: RequestId, target: Ipv6Addr },
     Notify { node: NodeId, life: u64, event: KernelEvent },
     Overrun { node: NodeId, life: u64 },
     Habit { host: HostId, habit: Habit },
@@ -516,6 +517,9 @@ impl World {
             Happening::Wake { node, at } => self.wake(node, at),
             Happening::Execute { node, life, request, op } => {
                 self.execute(node, life, request, op);
+            }
+            Happening::Find { node, life, request, target } => {
+                self.find(node, life, request, target);
             }
             Happening::Notify { node, life, event } => self.notified(node, life, event),
             Happening::Overrun { node, life } => self.overrun_noticed(node, life),

@@ -17,3 +17,4 @@ pub mod packet;
 pub mod poller;
 pub mod signal;
 pub mod sysctl;
+pub mod tun;

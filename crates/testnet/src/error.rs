@@ -6,6 +6,7 @@ use std::time::Duration;
 use magpie_sys::netlink::NetlinkError;
 use magpie_sys::netns::NamespaceError;
 use magpie_sys::sysctl::SysctlError;
+use magpie_sys::tun::TunError;
 
 /// A network could not be built, or did not do what was awaited.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,14 @@ pub enum Error {
         node: String,
         /// What failed.
         source: SysctlError,
+    },
+    /// A tunnel device could not be made.
+    #[error("on {node}")]
+    Tun {
+        /// The node.
+        node: String,
+        /// Why.
+        source: TunError,
     },
     /// A node has no such link.
     #[error("{node} has no link {link}")]

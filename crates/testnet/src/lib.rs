@@ -9,6 +9,7 @@
 //! * [`RouterAdvertiser`] sends the Router Advertisements.
 //! * [`Tester`] sends and awaits single frames where no kernel interferes.
 //! * [`ping_once`] and [`Pinger`] measure reachability, loss and outages.
+//! * The module `peers`, a feature, finds the programs that Magpie is compared with.
 //! * [`Capture`] keeps what was on the links for when a test fails.
 //!
 //! ```no_run
@@ -42,6 +43,8 @@ mod frame;
 mod host;
 mod node;
 mod pcapng;
+#[cfg(feature = "peers")]
+pub mod peers;
 mod ping;
 mod tester;
 mod wait;

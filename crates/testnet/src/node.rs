@@ -13,6 +13,7 @@ use magpie_sys::netlink::{
 };
 use magpie_sys::netns::{Entered, Namespace};
 use magpie_sys::sysctl::{Sysctl, SysctlError};
+use magpie_sys::tun::Tun;
 use magpie_wire::LinkAddr;
 
 use crate::wait::wait_state;
@@ -79,6 +80,22 @@ impl Node {
         }
         self.set_up(bridge.name)?;
         self.ifindex(bridge.name)
+    }
+
+    /// Adds a tunnel device and brings it up, as VPN software does; packets that are routed into it
+    /// wait at the returned end, with which it also goes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] if there is a link of that name, or this system has no tunnel devices for the
+    /// caller.
+    pub fn add_tun(&self, name: &str) -> Result<Tun, Error> {
+        let tun = {
+            let _inside = self.enter()?;
+            Tun::create(name).map_err(|source| Error::Tun { node: self.name.clone(), source })?
+        };
+        self.set_up(name)?;
+        Ok(tun)
     }
 
     /// One end of a cable to lay with [`crate::connect`].

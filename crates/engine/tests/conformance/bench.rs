@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use ipnet::Ipv6Net;
 use magpie_engine::{
-    BindingState, BindingView, Config, Discard, Engine, Input, Instant, KernelEvent, KernelOp,
-    LinkId, LinkInfo, Member, NaSource, Output, RequestId, Transmit,
+    BindingState, BindingView, Config, Decision, Discard, Egress, Engine, FoundRoute, Input,
+    Instant, KernelEvent, KernelOp, LinkId, LinkInfo, NaSource, Output, RequestId, RoutePolicy,
+    Transmit,
 };
 use magpie_wire::{
     ALL_NODES, LinkAddr, Malformed, Message, Packet, multicast_lladdr, solicited_node,
@@ -70,12 +71,14 @@ pub(crate) struct Bench {
     /// The kernel's host routes that are the engine's.
     pub(crate) routes: BTreeMap<Ipv6Addr, LinkId>,
     pub(crate) foreign: BTreeMap<Ipv6Addr, LinkId>,
+    /// The kernel's other routes; none is a blackhole.
+    pub(crate) found: BTreeMap<Ipv6Net, Option<Egress>>,
     pub(crate) groups: BTreeSet<(LinkId, Ipv6Addr)>,
     links: BTreeMap<LinkId, LinkInfo>,
     addresses: BTreeMap<(LinkId, Ipv6Addr), Address>,
     /// When everybody on a link was last asked for a target.
     searched: BTreeMap<(LinkId, Ipv6Addr), Instant>,
-    na_source: NaSource,
+    config: Config,
     routing: Routing,
     held: VecDeque<(RequestId, KernelOp)>,
     log: Vec<(Instant, Output)>,
@@ -116,18 +119,18 @@ impl Bench {
     /// An engine that has been told nothing.
     pub(crate) fn empty(config: Config, seed: u64) -> Self {
         let now = Instant::ZERO + Duration::from_secs(1_000);
-        let na_source = config.link(Member(0)).na_source;
         Self {
-            engine: Engine::new(config, seed, now),
+            engine: Engine::new(config.clone(), seed, now),
             now,
             stations: Vec::new(),
             routes: BTreeMap::new(),
             foreign: BTreeMap::new(),
+            found: BTreeMap::new(),
             groups: BTreeSet::new(),
             links: BTreeMap::new(),
             addresses: BTreeMap::new(),
             searched: BTreeMap::new(),
-            na_source,
+            config,
             routing: Routing::AtOnce,
             held: VecDeque::new(),
             log: Vec::new(),
@@ -310,8 +313,9 @@ impl Bench {
     }
 
     pub(crate) fn reconfigure(&mut self, config: Config) {
-        self.na_source = config.link(Member(0)).na_source;
-        self.engine.reconfigure(config, self.now);
+        self.config = config.clone();
+        let members: Vec<_> = self.links.iter().map(|(id, info)| (*id, info.member)).collect();
+        self.engine.reconfigure(config, &members, self.now);
         self.settle();
     }
 
@@ -394,7 +398,7 @@ impl Bench {
     pub(crate) fn sent(&self) -> impl Iterator<Item = Transmit> + '_ {
         self.log.iter().filter_map(|(_, output)| match output {
             Output::Transmit(sent) => Some(*sent),
-            Output::Kernel { .. } | Output::Event(_) => None,
+            Output::Kernel { .. } | Output::FindRoute { .. } | Output::Event(_) => None,
         })
     }
 
@@ -416,7 +420,10 @@ impl Bench {
         let groups = self.groups.clone();
         self.hear_bytes(link, bytes);
         self.advance(SILENCE);
-        assert_eq!(self.drain(|output| !matches!(output, Output::Event(_))), [], "{reason:?}");
+        // Neither reports nor questions to the kernel are seen by anybody.
+        let is_seen =
+            |output: &Output| !matches!(output, Output::Event(_) | Output::FindRoute { .. });
+        assert_eq!(self.drain(is_seen), [], "{reason:?}");
         let after = (self.counter(reason) - 1, self.places(), self.routes.clone());
         assert_eq!(after, before, "{reason:?}: counter, bindings or routes changed");
         assert_eq!(self.groups, groups, "{reason:?}: groups changed");
@@ -498,6 +505,9 @@ impl Bench {
                 Some(Answer::Ack(request, result)) => {
                     self.engine.handle(Input::Ack { request, result }, self.now);
                 }
+                Some(Answer::Route(request, route)) => {
+                    self.engine.handle(Input::Route { request, route }, self.now);
+                }
                 Some(Answer::Frame(link, frame)) => {
                     self.engine.handle(Input::Frame { link, bytes: &frame.bytes() }, self.now);
                 }
@@ -529,8 +539,26 @@ impl Bench {
                     }
                 }
             }
+            Output::FindRoute { request, target, from } => {
+                answers.push_back(Answer::Route(request, self.find_route(target, from)));
+            }
             Output::Event(_) => {}
         }
+    }
+
+    /// The longest of the routes that were added, own host routes and on-link prefixes.
+    fn find_route(&self, target: Ipv6Addr, _from: Option<LinkId>) -> Option<FoundRoute> {
+        let device = |link| FoundRoute { egress: Egress::Device(link), prefix_len: 128 };
+        let host = self.foreign.get(&target).or_else(|| self.routes.get(&target));
+        if let Some(link) = host {
+            return Some(device(*link));
+        }
+        if self.addresses.keys().any(|(_, own)| *own == target) {
+            return Some(FoundRoute { egress: Egress::Local, prefix_len: 128 });
+        }
+        let routed = self.found.iter().filter(|(net, _)| net.contains(&target));
+        let (net, egress) = routed.max_by_key(|(net, _)| net.prefix_len())?;
+        Some(FoundRoute { egress: (*egress)?, prefix_len: net.prefix_len() })
     }
 
     fn apply(&mut self, op: KernelOp) {
@@ -611,7 +639,7 @@ impl Bench {
                 }
             }
             Message::Advert(advert) => {
-                let is_target = self.na_source == NaSource::Target;
+                let is_target = self.config.link(info.member).na_source == NaSource::Target;
                 assert!(is_own_source || is_target, "{said}: from no address of the link");
                 assert_eq!(advert.target_lladdr, Some(info.lladdr), "{said}");
                 assert!(!(advert.solicited && advert.overrides), "{said}");
@@ -640,6 +668,12 @@ impl Bench {
 
     /// State before promise: packets for the target would leave on another link.
     fn check_promise(&self, link: LinkId, target: Ipv6Addr, said: &str) {
+        let decision = self.config.rules.decide(target, member(link), Some(64));
+        if matches!(decision, Decision::Static { .. } | Decision::Route)
+            || self.config.routes != RoutePolicy::All
+        {
+            return;
+        }
         let is_own = self
             .addresses
             .iter()
@@ -673,6 +707,7 @@ impl Bench {
 
 enum Answer {
     Ack(RequestId, Result<(), i32>),
+    Route(RequestId, Option<FoundRoute>),
     Frame(LinkId, Frame),
 }
 

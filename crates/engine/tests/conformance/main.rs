@@ -16,5 +16,6 @@ mod nao;
 mod nsi;
 mod nso;
 mod rte;
+mod rules;
 mod text;
 mod tim;

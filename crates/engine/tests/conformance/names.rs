@@ -17,7 +17,7 @@ pub(crate) const THIRD: LinkId = LinkId(4);
 
 /// The place of a link in the configuration.
 pub(crate) fn member(link: LinkId) -> Member {
-    Member(u8::try_from(link.0).unwrap() - 2)
+    Member(u8::try_from(link.0).map_or(0, |index| index - 2))
 }
 
 pub(crate) const MU: LinkAddr = mac(0x01);

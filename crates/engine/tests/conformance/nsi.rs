@@ -367,14 +367,14 @@ fn nsi_34_a_multicast_question_without_link_layer_address_is_answered_to_its_sen
 }
 
 #[test]
-fn nsi_35_a_question_repeated_fast_gets_one_answer() {
+fn nsi_35_a_question_repeated_fast_gets_two_answers_at_most() {
     let mut bench = Bench::known_x();
     for _ in 0..20 {
         bench.hear(UP, &ns(X));
         bench.advance(Duration::from_micros(500));
     }
-    assert_eq!(bench.heard(), [ok_na(X)]);
-    assert_eq!(bench.counter(Discard::Repeated), 19);
+    assert_eq!(bench.heard(), [ok_na(X), ok_na(X)]);
+    assert_eq!(bench.counter(Discard::Repeated), 18);
     for _ in 0..20 {
         bench.hear(UP, &ns(Y));
         bench.advance(Duration::from_micros(500));

@@ -12,6 +12,10 @@ pub(crate) fn output(output: &Output) -> String {
     match output {
         Output::Transmit(sent) => transmit(sent),
         Output::Kernel { op, .. } => kernel_op(op),
+        Output::FindRoute { target, from, .. } => match from {
+            Some(from) => format!("find {} from {}", address(*target), link(*from)),
+            None => format!("find {}", address(*target)),
+        },
         Output::Event(told) => event(told),
     }
 }

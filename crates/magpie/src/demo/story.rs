@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use magpie_config::model::Routes;
 use magpie_testnet::{Error, Host, Node, Ping, PingError, Pinger};
 use magpie_wire::LinkAddr;
 
@@ -16,7 +17,6 @@ use super::measure::{Complaints, Disruption, FirstPings, end, resident_kib, wait
 use super::report::{Report, time};
 use super::stage::Stage;
 use super::{DemoError, Slot};
-use crate::kernel::PROTOCOL;
 
 /// The island when everything has happened, for those who want to look around.
 pub(super) struct Populated {
@@ -250,7 +250,8 @@ fn stop_daemon(stage: &Stage, island: &Island, slot: &Slot) -> Result<(), DemoEr
     stage.heading("The daemon stops");
     daemon.stop()?;
     let routes = island.gateway.routes()?;
-    let left = routes.iter().filter(|route| route.protocol == PROTOCOL).count();
+    let protocol = Routes::default().protocol;
+    let left = routes.iter().filter(|route| route.protocol == protocol).count();
     stage.say(format_args!("it left {left} routes behind"));
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Runs the real daemon in a node, and asks it things.
 
 use std::error::Error;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -32,6 +33,8 @@ pub(crate) struct Options {
 pub(crate) struct Magpie {
     child: Child,
     pidfd: OwnedFd,
+    /// What it tells the service manager.
+    news: UnixDatagram,
     folder: Folder,
 }
 
@@ -58,23 +61,48 @@ impl Magpie {
 
     /// Starts the daemon in `node` and waits until it serves.
     pub(crate) fn start_with(node: &Node, options: &Options) -> Result<Self, Box<dyn Error>> {
+        Self::launch(node, |command| {
+            command.arg("-i").arg(&options.interfaces).args(&options.arguments);
+        })
+    }
+
+    /// Starts `magpie run` with these arguments in `node` and waits until it serves.
+    pub(crate) fn run<A: AsRef<OsStr>>(
+        node: &Node,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Result<Self, Box<dyn Error>> {
+        Self::launch(node, |command| {
+            command.arg("run").args(arguments);
+        })
+    }
+
+    /// What `magpie import` makes of a file of another program's.
+    pub(crate) fn import(program: &str, file: &Path) -> Result<String, Box<dyn Error>> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_magpie"));
+        let output = command.arg("import").arg(program).arg(file).stdin(Stdio::null()).output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        if !output.status.success() {
+            return Err(format!("{command:?} ended with {}:\n{said}", output.status).into());
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    fn launch(node: &Node, arguments: impl FnOnce(&mut Command)) -> Result<Self, Box<dyn Error>> {
         let folder = Folder::new()?;
         let news = UnixDatagram::bind(folder.path("notify"))?;
         let mut command = Self::command(node)?;
+        arguments(&mut command);
         command
-            .arg("-i")
-            .arg(&options.interfaces)
             .arg("--control")
             .arg(folder.path("control"))
             .args(["-l", "debug"])
-            .args(&options.arguments)
             .env("NOTIFY_SOCKET", folder.path("notify"))
             .stderr(File::create(folder.path("log"))?);
         let child = command.spawn()?;
         let pid = Pid::from_child(&child);
         let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
-        let mut magpie = Self { child, pidfd, folder };
-        magpie.wait_ready(&news)?;
+        let magpie = Self { child, pidfd, news, folder };
+        magpie.await_news("READY=1")?;
         Ok(magpie)
     }
 
@@ -216,28 +244,28 @@ impl Magpie {
         Ok(self.child.wait()?)
     }
 
-    fn wait_ready(&mut self, news: &UnixDatagram) -> Result<(), Box<dyn Error>> {
+    /// Waits until it tells the service manager `line`; returns all that it tells with it.
+    pub(crate) fn await_news(&self, line: &str) -> Result<String, Box<dyn Error>> {
         let deadline = Instant::now() + LIMIT;
         let mut buffer = [0; 4096];
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let mut fds = [
-                PollFd::from_borrowed_fd(news.as_fd(), PollFlags::IN),
+                PollFd::from_borrowed_fd(self.news.as_fd(), PollFlags::IN),
                 PollFd::from_borrowed_fd(self.pidfd.as_fd(), PollFlags::IN),
             ];
             rustix::event::poll(&mut fds, Some(&Timespec::try_from(left)?))?;
             let [is_told, has_ended] = fds.map(|fd| fd.revents().contains(PollFlags::IN));
             if is_told {
-                let length = news.recv(&mut buffer)?;
+                let length = self.news.recv(&mut buffer)?;
                 let text = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default());
-                if text.lines().any(|line| line == "READY=1") {
-                    return Ok(());
+                if text.lines().any(|told| told == line) {
+                    return Ok(text.into_owned());
                 }
             } else if has_ended {
-                let status = self.child.wait()?;
-                return Err(format!("the daemon ended with {status}:\n{}", self.log()).into());
+                return Err(format!("the daemon ended:\n{}", self.log()).into());
             } else {
-                return Err(format!("the daemon is not ready:\n{}", self.log()).into());
+                return Err(format!("the daemon does not say {line}:\n{}", self.log()).into());
             }
         }
     }

@@ -131,6 +131,27 @@ impl Station {
         Ok(answer)
     }
 
+    /// Fails unless all of `answered` and none of `silent` are answered for.
+    pub(crate) fn expect_answers(
+        &mut self,
+        answered: &[Ipv6Addr],
+        silent: &[Ipv6Addr],
+    ) -> Result<(), Box<dyn Error>> {
+        for &target in silent {
+            self.ask(target)?;
+        }
+        for &target in answered {
+            self.resolve(target)?;
+        }
+        // Answers to the first ones may have been passed over.
+        for &target in silent {
+            self.ask(target)?;
+        }
+        Ok(self.tester.expect_none(SILENCE, "an answer that should not be given", |frame| {
+            silent.iter().any(|&target| answer_for(frame, target).is_some())
+        })?)
+    }
+
     /// Asks for `target` and waits for the answer, asking again as kernels do.
     pub(crate) fn resolve(&mut self, target: Ipv6Addr) -> Result<Answer, Box<dyn Error>> {
         let mut result = Err("nothing was asked".into());
@@ -211,3 +232,6 @@ fn link_local(lladdr: LinkAddr) -> Ipv6Addr {
     octets[10..].copy_from_slice(&lladdr.0);
     Ipv6Addr::from(octets)
 }
+
+/// Longer than an answer takes, probing included.
+const SILENCE: Duration = Duration::from_millis(1500);

@@ -5,8 +5,8 @@ use netlink_bindings::utils;
 
 /// Requests to be sent together; keeps its memory from one use to the next.
 ///
-/// Every request asks for an acknowledgement under the sequence number that the method which added
-/// it returned. Use one batch per socket for as long as the socket lives: numbers go on from use to
+/// Every request is answered under the sequence number that the method which added it returned,
+/// most of them by an acknowledgement. Use one batch per socket for as long as the socket lives: numbers go on from use to
 /// use, so that answers can always be told apart.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {

@@ -32,6 +32,11 @@ pub enum Event {
     Route(Change<RouteEvent>),
     /// An IPv6 neighbor, or a request to resolve one.
     Neighbor(Change<NeighborEvent>),
+    /// The rules of policy routing are others now.
+    PolicyRule,
+    /// A next hop that routes may share was changed or deleted; the routes themselves need not be
+    /// announced anew.
+    Nexthop,
     /// Notifications were lost: only a new dump tells what the tables hold now.
     Overrun,
 }
@@ -50,10 +55,26 @@ impl Event {
             neighbor::NEW => Self::Neighbor(Change::Present(neighbor::decode(payload, false)?)),
             neighbor::GET => Self::Neighbor(Change::Present(neighbor::decode(payload, true)?)),
             neighbor::DELETE => Self::Neighbor(Change::Absent(neighbor::decode(payload, false)?)),
+            RULE_NEW | RULE_DELETE if payload.first() == Some(&AF_INET6) => Self::PolicyRule,
+            // A group of next hops belongs to no family.
+            NEXTHOP_NEW | NEXTHOP_DELETE if payload.first().is_some_and(|&of| of != AF_INET) => {
+                Self::Nexthop
+            }
             _ => return None,
         })
     }
 }
+
+/// `RTM_NEWRULE`.
+const RULE_NEW: u16 = 32;
+/// `RTM_DELRULE`.
+const RULE_DELETE: u16 = 33;
+/// `RTM_NEWNEXTHOP`.
+const NEXTHOP_NEW: u16 = 104;
+/// `RTM_DELNEXTHOP`.
+const NEXTHOP_DELETE: u16 = 105;
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
 
 #[cfg(test)]
 mod tests {
@@ -112,6 +133,22 @@ mod tests {
             }
         );
         assert_eq!(*gone, Event::Route(Change::Absent(route.clone())));
+    }
+
+    #[test]
+    fn rules_and_next_hops_are_announced_unless_they_are_for_ipv4() {
+        for (kind, family, expected) in [
+            (RULE_NEW, AF_INET6, Some(Event::PolicyRule)),
+            (RULE_DELETE, AF_INET6, Some(Event::PolicyRule)),
+            (RULE_NEW, AF_INET, None),
+            (NEXTHOP_NEW, AF_INET6, Some(Event::Nexthop)),
+            (NEXTHOP_DELETE, 0, Some(Event::Nexthop)),
+            (NEXTHOP_DELETE, AF_INET, None),
+        ] {
+            let message = Message { kind, flags: 0, seq: 0, payload: &[family, 0, 0, 0] };
+            assert_eq!(Event::decode(&message), expected, "{kind}, {family}");
+            assert_eq!(Event::decode(&Message { payload: &[], ..message }), None);
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod connection;
 mod error;
 mod event;
 mod link;
+mod lookup;
 mod message;
 mod monitor;
 mod neighbor;
@@ -31,7 +32,8 @@ pub use event::{Change, Event};
 pub use link::{
     BridgePortChange, LinkChange, LinkEvent, LinkPlace, MacvlanMode, NewBridge, NewMacvlan, VethEnd,
 };
+pub use lookup::{Egress, FoundRoute};
 pub use monitor::{Group, Monitor};
 pub use neighbor::{NeighborEvent, NeighborState, NewNeighbor};
 pub use route::{HostRoute, Route, RouteEvent, RouteKind};
-pub use socket::{Family, NetlinkSocket};
+pub use socket::{Answer, Family, NetlinkSocket};

@@ -1,10 +1,11 @@
-//! Reads the kernel's notifications about links, addresses, routes and neighbors.
+//! Reads the kernel's notifications about links, addresses, neighbors and routing.
 
 use std::fmt;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
-use super::{Event, Family, NetlinkError, NetlinkSocket};
+use super::{Errno, Event, Family, NetlinkError, NetlinkSocket};
 
 /// A kind of notification to subscribe to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -17,11 +18,16 @@ pub enum Group {
     Route,
     /// Neighbors of all families; only IPv6 ones are passed on.
     Neighbor,
+    /// Rules of policy routing for IPv6.
+    PolicyRule,
+    /// Next hops that routes of any family share.
+    Nexthop,
 }
 
 impl Group {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Link, Self::Address, Self::Route, Self::Neighbor];
+    pub const ALL: [Self; 6] =
+        [Self::Link, Self::Address, Self::Route, Self::Neighbor, Self::PolicyRule, Self::Nexthop];
 
     /// The number of the multicast group (`RTNLGRP_*`).
     const fn number(self) -> libc::c_int {
@@ -30,6 +36,8 @@ impl Group {
             Self::Neighbor => 3,
             Self::Address => 9,
             Self::Route => 11,
+            Self::PolicyRule => 19,
+            Self::Nexthop => 32,
         }
     }
 }
@@ -41,6 +49,8 @@ impl fmt::Display for Group {
             Self::Address => "addresses",
             Self::Route => "routes",
             Self::Neighbor => "neighbors",
+            Self::PolicyRule => "rules of policy routing",
+            Self::Nexthop => "shared next hops",
         })
     }
 }
@@ -61,7 +71,11 @@ impl Monitor {
     pub fn open(groups: &[Group]) -> Result<Self, NetlinkError> {
         let socket = NetlinkSocket::open(Family::Route)?;
         for &group in groups {
-            socket.join(group.number()).map_err(|source| NetlinkError::Join { group, source })?;
+            match socket.join(group.number()) {
+                // Before Linux 5.3 there is neither the group nor anything to tell of.
+                Err(error) if group == Group::Nexthop && is_unknown(&error) => {}
+                joined => joined.map_err(|source| NetlinkError::Join { group, source })?,
+            }
         }
         Ok(Self { socket })
     }
@@ -117,6 +131,10 @@ impl AsFd for Monitor {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+fn is_unknown(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::INVAL)
 }
 
 /// The kernel sends most notifications one to a datagram.

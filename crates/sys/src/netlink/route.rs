@@ -239,8 +239,8 @@ pub(crate) const NEW: u16 = 24;
 /// `RTM_DELROUTE`.
 pub(crate) const DELETE: u16 = 25;
 /// `RTM_GETROUTE`.
-const GET: u16 = 26;
-const AF_INET6: u8 = 10;
+pub(crate) const GET: u16 = 26;
+pub(crate) const AF_INET6: u8 = 10;
 /// `RT_SCOPE_UNIVERSE`.
 const SCOPE_UNIVERSE: u8 = 0;
 /// `RT_SCOPE_LINK`.

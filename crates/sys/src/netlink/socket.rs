@@ -12,7 +12,7 @@ use rustix::net::sockopt;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 use super::message::Messages;
-use super::{Batch, KernelError, NetlinkError};
+use super::{Batch, FoundRoute, KernelError, NetlinkError, lookup, route};
 
 /// The part of the kernel at the other end of a netlink socket.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -30,6 +30,15 @@ impl fmt::Display for Family {
             Self::Netfilter => "packet filters",
         })
     }
+}
+
+/// What the kernel answered to a request.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Answer {
+    /// It was carried out, or refused.
+    Verdict(Result<(), KernelError>),
+    /// What [`Batch::find_route`] asked for; `None` if packets end there.
+    Route(Option<FoundRoute>),
 }
 
 /// A netlink socket that never blocks unless told to wait.
@@ -87,7 +96,7 @@ impl NetlinkSocket {
     }
 
     /// Hands the requests of `batch` to the kernel in one system call. The kernel carries them
-    /// out before this returns; what became of each is told by its acknowledgement.
+    /// out before this returns; what became of each is told by its answer.
     ///
     /// # Errors
     ///
@@ -116,29 +125,39 @@ impl NetlinkSocket {
         mut each: impl FnMut(u32, Result<(), KernelError>),
     ) -> Result<usize, NetlinkError> {
         let mut count = 0;
-        while let Some(read) = self.read_some_acks(&mut each)? {
-            count += read;
-        }
+        let mut verdicts = |seq, answer| {
+            if let Answer::Verdict(verdict) = answer {
+                count += 1;
+                each(seq, verdict);
+            }
+        };
+        while self.read_some_answers(&mut verdicts)?.is_some() {}
         Ok(count)
     }
 
-    /// Reads one datagram of acknowledgements as [`NetlinkSocket::read_acks`] reads all; `None` if
-    /// there is none. Whoever knows how many to expect is spared asking in vain for one more.
+    /// Reads one datagram of answers of any kind, as [`NetlinkSocket::read_acks`] reads all
+    /// acknowledgements; `None` if there is none. Whoever knows how many to expect is spared asking
+    /// in vain for one more.
     ///
     /// # Errors
     ///
     /// As [`NetlinkSocket::read_acks`].
-    pub fn read_some_acks(
+    pub fn read_some_answers(
         &mut self,
-        mut each: impl FnMut(u32, Result<(), KernelError>),
+        mut each: impl FnMut(u32, Answer),
     ) -> Result<Option<usize>, NetlinkError> {
         let Some(messages) = self.receive()? else { return Ok(None) };
         let mut count = 0;
         for message in messages {
-            if let Some(verdict) = message.verdict() {
-                each(message.seq, verdict);
-                count += 1;
-            }
+            let answer = match message.verdict() {
+                Some(verdict) => Answer::Verdict(verdict),
+                None if message.kind == route::NEW => {
+                    Answer::Route(lookup::decode(message.payload))
+                }
+                None => continue,
+            };
+            each(message.seq, answer);
+            count += 1;
         }
         Ok(Some(count))
     }

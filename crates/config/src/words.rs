@@ -1,0 +1,33 @@
+//! The words that settings choose from, in both directions.
+
+use magpie_engine::{NaSource, RoutePolicy, RouterFlag};
+
+use crate::model::{LogLevel, Role};
+
+pub(crate) const LOG_LEVELS: [(&str, LogLevel); 5] = [
+    ("error", LogLevel::Error),
+    ("warning", LogLevel::Warning),
+    ("info", LogLevel::Info),
+    ("verbose", LogLevel::Verbose),
+    ("debug", LogLevel::Debug),
+];
+
+pub(crate) const NA_SOURCES: [(&str, NaSource); 3] = [
+    ("link-local", NaSource::LinkLocal),
+    ("global", NaSource::Global),
+    ("target", NaSource::Target),
+];
+
+pub(crate) const ROUTER_FLAGS: [(&str, RouterFlag); 3] =
+    [("auto", RouterFlag::Auto), ("on", RouterFlag::On), ("off", RouterFlag::Off)];
+
+pub(crate) const ROUTE_POLICIES: [(&str, RoutePolicy); 3] =
+    [("needed", RoutePolicy::Needed), ("all", RoutePolicy::All), ("none", RoutePolicy::Never)];
+
+pub(crate) const ROLES: [(&str, Role); 2] =
+    [("upstream", Role::Upstream), ("downstream", Role::Downstream)];
+
+/// Returns the word for a setting.
+pub(crate) fn word<T: PartialEq>(words: &[(&'static str, T)], setting: &T) -> &'static str {
+    words.iter().find(|(_, meaning)| meaning == setting).map_or("", |(word, _)| word)
+}

@@ -1,0 +1,454 @@
+//! What configurations mean: what is read, how files are layered, and what the engine gets.
+
+use std::net::Ipv6Addr;
+use std::time::Duration;
+
+use magpie_config::model::{Config, Kind, LogLevel, Relay, Role};
+use magpie_config::{Diagnostics, Loaded, Source, load, load_base, parse, render};
+use magpie_engine::{
+    Decision, LinkConfig, Member, Members, Method, NaSource, RoutePolicy, RouterFlag, RulePrefix,
+};
+
+#[test]
+fn the_example_that_is_shipped_is_good() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../dist/magpie.toml");
+    let loaded = load(std::path::Path::new(file)).unwrap_or_else(|error| panic!("{error}"));
+    assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
+    assert_eq!(loaded.config.relays.len(), 1);
+}
+
+#[test]
+fn what_is_commented_out_in_the_example_is_good_too() {
+    let text = include_str!("../../../dist/magpie.toml");
+    let uncommented: String = text
+        .lines()
+        .map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line))
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    let loaded = read(&uncommented);
+    assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
+    assert!(loaded.config.relays.len() >= 2);
+}
+
+#[test]
+fn the_examples_of_the_reference_are_good() {
+    let text = include_str!("../../../docs/configuration.md");
+    let mut examples = 0;
+    for block in text.split("```toml\n").skip(1) {
+        let example = block.split("```").next().unwrap_or_default();
+        let loaded = read(example);
+        assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
+        examples += 1;
+    }
+    assert!(examples >= 5, "{examples}");
+}
+
+#[test]
+fn everything_that_can_be_said_is_read() {
+    let loaded = read(EVERYTHING);
+    assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
+    let daemon = &loaded.config.daemon;
+    assert_eq!(daemon.log_level, LogLevel::Verbose);
+    assert!(daemon.fix_sysctls);
+    let [home, office] = loaded.config.relays.as_slice() else { panic!("two are configured") };
+    assert_eq!((home.name.as_str(), home.kind), ("home", Kind::Relay));
+    assert_eq!(names(home), ["wan", "br-lan", "wg0"]);
+    assert_eq!(home.links.first().and_then(|link| link.role), Some(Role::Upstream));
+    assert_eq!(home.timing.hold_down, Duration::from_millis(500));
+    assert_eq!(home.limits.seen, 0);
+    assert_eq!(home.rules.len(), 3);
+    assert_eq!(home.rules.last().map(|rule| rule.on.clone()), Some(vec!["wan".to_owned()]));
+    assert_eq!((office.name.as_str(), office.kind), ("eth1", Kind::Responder));
+    assert_eq!(names(office), ["eth1", "tap0"]);
+    assert_eq!(office.links.last().map(|link| link.only_probed), Some(true));
+
+    let written = render(&loaded.config);
+    assert_eq!(read(&written).config, loaded.config, "{written}");
+}
+
+#[test]
+fn later_files_refine_earlier_ones() {
+    let base = r#"
+        [daemon]
+        log-level = "debug"
+        control = "/run/x.sock"
+        [[relay]]
+        name = "home"
+        links = ["wan", "br-lan"]
+        prefixes = ["2001:db8:1::/64"]
+        router-flag = "on"
+        deny = ["2001:db8:1::1"]
+        [[relay.link]]
+        name = "wan"
+        role = "upstream"
+        na-source = "global"
+        [[relay.rule]]
+        prefix = "2001:db8:1:1::/64"
+        method = "route"
+    "#;
+    let second = r#"
+        [daemon]
+        log-level = "error"
+        [[relay]]
+        name = "home"
+        prefixes = ["auto"]
+        answer-delay = "5ms"
+        deny = ["2001:db8:1::2"]
+        [relay.timing]
+        probe-retries = 9
+        [[relay.link]]
+        name = "wan"
+        na-source = "target"
+        [[relay.link]]
+        name = "wg0"
+        [[relay.rule]]
+        prefix = "2001:db8:1:2::/64"
+        method = "deny"
+        [[responder]]
+        links = ["eth1"]
+        [[responder.rule]]
+        prefix = "2001:db8:2::1"
+        method = "static"
+    "#;
+    let third = r#"
+        [[responder]]
+        links = ["eth1"]
+        router-flag = "off"
+    "#;
+    let sources = [base, second, third].map(|text| Source::new("layer", text));
+    let loaded = parse(&sources).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    assert_eq!(loaded.config.daemon.log_level, LogLevel::Error);
+    assert!(loaded.config.daemon.control.is_some());
+    let [home, eth1] = loaded.config.relays.as_slice() else { panic!("two are configured") };
+    assert_eq!(names(home), ["wan", "br-lan", "wg0"]);
+    assert!(home.prefixes.auto && home.prefixes.listed.is_empty());
+    assert_eq!(home.deny.len(), 2);
+    assert_eq!(home.rules.len(), 2);
+    assert_eq!(home.timing.probe_retries, 9);
+    let [wan, lan, _] = home.links.as_slice() else { panic!("three links") };
+    assert_eq!((wan.role, wan.answers.na_source), (Some(Role::Upstream), NaSource::Target));
+    // What is said of the relay later holds for links that say nothing of their own.
+    for link in [wan, lan] {
+        assert_eq!(link.answers.router_flag, RouterFlag::On);
+        assert_eq!(link.answers.answer_delay, Duration::from_millis(5));
+    }
+    assert_eq!(eth1.answers.router_flag, RouterFlag::Off);
+    assert_eq!(eth1.rules.len(), 1);
+}
+
+#[test]
+fn links_that_are_replaced_take_their_tables_with_them() {
+    let base = r#"
+        [[relay]]
+        name = "home"
+        links = ["wan"]
+        [[relay.link]]
+        name = "br-lan"
+        role = "downstream"
+        [[relay.link.rule]]
+        prefix = "2001:db8:1::/64"
+        method = "route"
+    "#;
+    let later = "[[relay]]\nname = \"home\"\nlinks = [\"wan\", \"br-guest\"]\n";
+    let sources = [base, later].map(|text| Source::new("layer", text));
+    let loaded = parse(&sources).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    assert_eq!(loaded.warnings.len(), 1, "{}", loaded.warnings);
+    let home = only(&loaded.config);
+    assert_eq!(names(home), ["wan", "br-guest"]);
+    assert!(home.rules.is_empty());
+}
+
+#[test]
+fn files_beside_are_read_in_lexical_order() {
+    let loaded = load(std::path::Path::new("tests/layered/magpie.toml"))
+        .unwrap_or_else(|error| panic!("{error}"));
+    assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
+    let home = only(&loaded.config);
+    assert_eq!(home.routes.metric, 20, "the last file decides");
+    assert_eq!(home.routes.table, 100, "what it does not say stays");
+}
+
+#[test]
+fn a_relay_without_rules_looks_for_everything_in_the_subnet() {
+    let config = engine("[[relay]]\nlinks = [\"wan\", \"br-lan\"]\n");
+    assert!(config.prefixes.learned && config.prefixes.listed.is_empty());
+    assert_eq!(config.links, [LinkConfig::default(); 2]);
+    assert_eq!(config.routes, RoutePolicy::All);
+    let rules: Vec<_> = config.rules.iter().copied().collect();
+    let probe = Method::Probe { to: Members::ALL };
+    let last = magpie_engine::Rule { prefix: RulePrefix::Subnet, on: Members::ALL, method: probe };
+    assert_eq!(rules, [last]);
+}
+
+#[test]
+fn a_responder_answers_nothing_else() {
+    let config = engine(
+        "[[responder]]\nlinks = [\"wan\"]\n[[responder.rule]]\nprefix = \"2001:db8::1\"\n\
+         method = \"static\"\n",
+    );
+    let decide = |target| config.rules.decide(address(target), Member(0), Some(64));
+    assert_eq!(decide("2001:db8::1"), Decision::Static { prefix_len: 128 });
+    assert_eq!(decide("2001:db8::2"), Decision::Uncovered);
+}
+
+#[test]
+fn names_become_positions() {
+    let config = engine(
+        r#"
+        [[responder]]
+        links = ["wan", "eth0"]
+        [[responder.link]]
+        name = "eth0"
+        role = "upstream"
+        router-flag = "on"
+        [[responder.rule]]
+        prefix = "2001:db8:1::/64"
+        method = "probe"
+        on = ["eth0"]
+        to = ["tap0", "wan"]
+        [[responder.rule]]
+        prefix = "2001:db8:2::/64"
+        method = "probe"
+        [[responder.link.rule]]
+        prefix = "auto"
+        method = "deny"
+        "#,
+    );
+    let members = |list: &[u8]| list.iter().copied().map(Member).collect::<Members>();
+    let rules: Vec<_> = config.rules.iter().map(|rule| (rule.on, rule.method)).collect();
+    assert_eq!(
+        rules,
+        [
+            (members(&[1]), Method::Probe { to: members(&[0, 2]) }),
+            (members(&[0, 1]), Method::Probe { to: Members::ALL }),
+            (members(&[1]), Method::Deny),
+        ]
+    );
+    // Only the upstream link shows the subnet.
+    let shows: Vec<_> = config.links.iter().map(|link| link.shows_subnet).collect();
+    assert_eq!(shows, [false, true, false]);
+    let flags: Vec<_> = config.links.iter().map(|link| link.router_flag).collect();
+    assert_eq!(flags, [RouterFlag::Auto, RouterFlag::On, RouterFlag::Auto]);
+}
+
+#[test]
+fn a_link_that_is_only_looked_on_shows_no_subnet() {
+    let config = engine(
+        "[[responder]]\nlinks = [\"wan\"]\n[[responder.rule]]\nprefix = \"auto\"\n\
+         method = \"probe\"\nto = [\"tap0\"]\n",
+    );
+    let shows: Vec<_> = config.links.iter().map(|link| link.shows_subnet).collect();
+    assert_eq!(shows, [true, false]);
+    let decide = |link| config.rules.decide(address("2001:db8::1"), Member(link), Some(64));
+    assert_eq!(decide(0), Decision::Probe([Member(1)].into_iter().collect()));
+    assert_eq!(decide(1), Decision::Uncovered);
+}
+
+#[test]
+fn names_that_are_no_links_count_for_nothing() {
+    let Loaded { mut config, .. } = read(
+        "[[relay]]\nlinks = [\"wan\", \"br-lan\"]\n[[relay.rule]]\nprefix = \"2001:db8::/64\"\n\
+         method = \"probe\"\non = [\"wan\"]\nto = [\"br-lan\"]\n",
+    );
+    let relay = config.relays.first_mut().unwrap();
+    let rule = relay.rules.first_mut().unwrap();
+    rule.on = vec!["gone".to_owned()];
+    rule.to = vec!["gone".to_owned()];
+    let engine = relay.engine_config();
+    let rule = engine.rules.iter().next().unwrap();
+    assert_eq!((rule.on, rule.method), (Members::NONE, Method::Probe { to: Members::NONE }));
+}
+
+#[test]
+fn lists_hold_for_the_relay_or_one_link() {
+    let config = engine(
+        r#"
+        [[relay]]
+        links = ["wan", "br-lan"]
+        deny = [
+            "2001:db8::21",
+            "2001:db8::10-2001:db8::1f",
+            "iid:021d:55**:*:*",
+            "oui:00:1d:56",
+            "expr:SEEN = HOST & 0xffff; (SEEN > 0x99) && (SEEN < 0x124)",
+        ]
+        [[relay.link]]
+        name = "wan"
+        allow = ["2001:db8::/96", "2001:db8::21d:0:0:0/80"]
+        "#,
+    );
+    let denied = |target: &str, link| {
+        config.rules.decide(address(target), Member(link), Some(64)) == Decision::Deny
+    };
+    for target in ["2001:db8::21", "2001:db8::10", "2001:db8::1f", "2001:db8::9a"] {
+        assert!(denied(target, 0) && denied(target, 1), "{target}");
+    }
+    for target in ["2001:db8::21d:5501:0:0", "2001:db8::21d:5600:0:0"] {
+        assert!(denied(target, 0) && denied(target, 1), "{target}");
+    }
+    for target in ["2001:db8::1", "2001:db8::20", "2001:db8::124", "2001:db8::21d:5700:0:0"] {
+        assert!(!denied(target, 0) && !denied(target, 1), "{target}");
+    }
+    // Not allowed on one link.
+    assert!(denied("2001:db8::1:0:0:0", 0) && !denied("2001:db8::1:0:0:0", 1));
+}
+
+/// A list that cannot be told from nothing never opens anything.
+#[test]
+fn expressions_that_make_no_sense_fail_closed() {
+    let mut relay = Relay::new(Kind::Relay, ["wan", "br-lan"]);
+    let nonsense = magpie_config::model::Pattern::Expression("((".to_owned());
+    let decide = |relay: &Relay| {
+        relay.engine_config().rules.decide(address("2001:db8::1"), Member(0), Some(64))
+    };
+    assert_ne!(decide(&relay), Decision::Deny);
+    relay.deny.push(nonsense.clone());
+    assert_eq!(decide(&relay), Decision::Deny);
+    relay.deny.clear();
+    relay.allow.push(nonsense);
+    assert_eq!(decide(&relay), Decision::Deny);
+}
+
+#[test]
+fn ten_thousand_rules_are_read_at_once() {
+    let mut text = "[[relay]]\nlinks = [\"wan\", \"br-lan\"]\n".to_owned();
+    for index in 0..10_000 {
+        let prefix = format!("2001:db8:0:{index:x}::/64");
+        text.extend(["[[relay.rule]]\nprefix = \"", &prefix, "\"\nmethod = \"route\"\n"]);
+    }
+    let loaded = read(&text);
+    assert!(loaded.warnings.is_empty());
+    let config = only(&loaded.config).engine_config();
+    let decision = config.rules.decide(address("2001:db8:0:270f::1"), Member(0), None);
+    assert_eq!(decision, Decision::Route);
+}
+
+#[test]
+fn what_is_put_together_otherwise_is_checked_alike() {
+    let mut config = Config { relays: vec![Relay::new(Kind::Relay, ["wan"])], ..Config::default() };
+    let mistakes = config.check().expect_err("one link is too few");
+    assert!(mistakes.to_string().contains("`wan` alone is no relay"), "{mistakes}");
+    config.relays = vec![Relay::new(Kind::Relay, ["wan", "br-lan"])];
+    assert_eq!(config.check().map(|warnings| warnings.len()), Ok(0));
+}
+
+#[test]
+fn a_file_that_others_complete_needs_no_links() {
+    for file in ["empty", "only-daemon", "relay-of-one-link"] {
+        let file = format!("tests/malformed/{file}.toml");
+        let loaded = load_base(std::path::Path::new(&file));
+        let loaded = loaded.unwrap_or_else(|error| panic!("{error}"));
+        assert!(loaded.config.check().is_err(), "{file}");
+    }
+    assert!(load_base(std::path::Path::new("tests/malformed/syntax.toml")).is_err());
+}
+
+fn read(text: &str) -> Loaded {
+    let read: Result<Loaded, Diagnostics> = parse(&[Source::new("test", text)]);
+    read.unwrap_or_else(|mistakes| panic!("{mistakes}"))
+}
+
+fn engine(text: &str) -> magpie_engine::Config {
+    only(&read(text).config).engine_config()
+}
+
+fn only(config: &Config) -> &Relay {
+    let [relay] = config.relays.as_slice() else { panic!("one is configured") };
+    relay
+}
+
+fn names(relay: &Relay) -> Vec<&str> {
+    relay.links.iter().map(|link| link.name.as_str()).collect()
+}
+
+fn address(text: &str) -> Ipv6Addr {
+    text.parse().expect(text)
+}
+
+const EVERYTHING: &str = r#"
+[daemon]
+control = "/run/magpie/magpie.sock"
+state-file = "/var/lib/magpie/hosts.json"
+log-level = "verbose"
+fix-sysctls = true
+
+[[relay]]
+name = "home"
+links = ["wan", "br-lan"]
+prefixes = ["auto", "2001:db8:1::/64"]
+na-source = "global"
+router-flag = "on"
+answer-delay = "250ms"
+routes = "needed"
+route-table = 100
+route-metric = 7
+route-protocol = 110
+allow = ["2001:db8:1::/64"]
+deny = [
+    "2001:db8:1::21",
+    "2001:db8:1::10-2001:db8:1::1f",
+    "iid:021d:55**:*:*",
+    "oui:00:1d:55",
+    "expr:(HOST & 0xffff) == 0x77",
+]
+
+[relay.timing]
+alarm-interval = "5s"
+probe-interval = "90s"
+probe-retries = 3
+hold-down = "500ms"
+
+[relay.limits]
+bindings = 100
+bindings-per-link = 50
+bindings-per-lladdr = 10
+unverified-per-link = 11
+resolutions-per-link = 12
+kernel-resolutions-per-link = 13
+groups-per-link = 14
+held-down = 15
+seen = 0
+solicits-per-second = 16
+probes-per-second = 17
+
+[[relay.link]]
+name = "wan"
+role = "upstream"
+na-source = "target"
+router-flag = "off"
+answer-delay = "0s"
+allow = ["2001:db8:1::/96"]
+deny = ["2001:db8:1::7"]
+
+[[relay.link.rule]]
+prefix = "2001:db8:1:3::/64"
+method = "probe"
+to = ["br-lan"]
+
+[[relay.link]]
+name = "wg0"
+role = "downstream"
+
+[[relay.rule]]
+prefix = "2001:db8:1:1::/64"
+method = "static"
+i-own-this-prefix = true
+
+[[relay.rule]]
+prefix = "2001:db8:1:2::1"
+method = "deny"
+on = ["wan", "wg0"]
+
+[[responder]]
+links = ["eth1"]
+
+[[responder.rule]]
+prefix = "auto"
+method = "route"
+
+[[responder.rule]]
+prefix = "2001:db8:2::/76"
+method = "probe"
+on = ["eth1"]
+to = ["tap0"]
+"#;

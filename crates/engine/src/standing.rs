@@ -1,0 +1,77 @@
+//! Memberships that rules call for, whether anybody has asked yet or not.
+//!
+//! A snooping switch delivers a question only to who has joined its group (RFC 4861 section
+//! 7.2.8). What a rule answers for without a binding is known beforehand if it is a few
+//! addresses, or a host that the kernel has a route to.
+
+use std::collections::BTreeSet;
+use std::net::Ipv6Addr;
+
+use crate::engine::Engine;
+use crate::{Decision, LinkId, Method, RulePrefix};
+
+/// Rules for longer prefixes than this name addresses rather than networks.
+const SHORTEST: u8 = 120;
+
+impl Engine {
+    /// Joins and leaves until the memberships are those that the rules call for.
+    pub(crate) fn update_standing(&mut self) {
+        let mut wanted = BTreeSet::new();
+        for (id, link) in &self.links {
+            for rule in self.config.rules.iter() {
+                let RulePrefix::Net(net) = rule.prefix else { continue };
+                if rule.method != Method::Static
+                    || net.prefix_len() < SHORTEST
+                    || !rule.on.contains(link.info.member)
+                {
+                    continue;
+                }
+                let (first, last) = (net.network().to_bits(), net.broadcast().to_bits());
+                let targets = (first..=last).map(Ipv6Addr::from_bits);
+                let room = self.config.limits.groups_per_link;
+                let covered = targets
+                    .filter(|target| matches!(self.decide(*target, *id), Decision::Static { .. }));
+                wanted.extend(covered.take(room).map(|target| (*id, target)));
+            }
+            let routed = self.routes.foreign_targets();
+            wanted.extend(
+                routed
+                    .filter(|target| self.is_routed_for(*target, *id))
+                    .map(|target| (*id, target)),
+            );
+        }
+        let before = std::mem::take(&mut self.standing);
+        for (link, target) in before.difference(&wanted) {
+            self.leave(*link, *target);
+        }
+        for (link, target) in wanted.difference(&before) {
+            self.join(*link, *target);
+        }
+        self.standing = wanted;
+    }
+
+    /// Does the same for one target whose host route came or went.
+    pub(crate) fn update_standing_of(&mut self, target: Ipv6Addr) {
+        let mut last = None;
+        while let Some(link) = self.link_after(last) {
+            last = Some(link);
+            let is_static = matches!(self.decide(target, link), Decision::Static { .. });
+            let is_routed = self.routes.is_foreign(target) && self.is_routed_for(target, link);
+            let key = (link, target);
+            if is_routed && self.standing.insert(key) {
+                self.join(link, target);
+            } else if !is_routed && !is_static && self.standing.remove(&key) {
+                self.leave(link, target);
+            }
+        }
+    }
+
+    /// A link is gone, and its memberships with it.
+    pub(crate) fn forget_standing(&mut self, link: LinkId) {
+        self.standing.retain(|(on, _)| *on != link);
+    }
+
+    fn is_routed_for(&self, target: Ipv6Addr, on: LinkId) -> bool {
+        self.decide(target, on) == Decision::Route
+    }
+}

@@ -1,0 +1,329 @@
+//! Exchanges the configuration of a running service, completely or not at all.
+
+use std::collections::BTreeMap;
+
+use magpie_config::model;
+use magpie_engine::{Config, Instant, LinkId};
+use magpie_sys::netlink::NetlinkError;
+use magpie_sys::packet::PacketError;
+
+use crate::granted::Granted;
+use crate::journal::link_name;
+use crate::kernel::Snapshot;
+use crate::links::{self, Device, Links, Obstacle};
+use crate::memory::Saving;
+use crate::port::Port;
+use crate::relay::Relay;
+use crate::service::{Service, ServiceError};
+use crate::settings::{self, Settings, SettingsError};
+use crate::{Chain, log, systemd};
+
+/// The configuration stays as it is.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReloadError {
+    /// There is no other configuration to run with.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The network cannot be read.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    /// An interface can never be a link.
+    #[error("cannot use the interface {name}: {obstacle}")]
+    Unusable {
+        /// Its name.
+        name: String,
+        /// Why.
+        obstacle: Obstacle,
+    },
+    /// A link that is there cannot be used.
+    #[error("cannot use the interface {name}")]
+    Refused {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: PacketError,
+    },
+    /// A relay cannot be added.
+    #[error("cannot start {name}")]
+    Start {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: NetlinkError,
+    },
+}
+
+/// Everything that another configuration takes and that might have failed.
+#[derive(Debug)]
+struct Draft {
+    /// In the order of the configuration.
+    relays: Vec<Drafted>,
+    /// What becomes of those that are there, by position.
+    changes: BTreeMap<usize, (model::Relay, Config)>,
+    /// Sockets of links that are there and were not served so far, each with the position of its
+    /// relay in the configuration.
+    ports: Vec<(usize, LinkId, Port)>,
+    /// Rules that were added at run time, for the names that the relays have now.
+    granted: Granted,
+}
+
+/// A relay or responder of another configuration.
+#[derive(Debug)]
+enum Drafted {
+    /// One that is there, by position.
+    Kept(usize),
+    New(Box<Relay>),
+}
+
+impl Service {
+    /// Saves what is known, and reads the configuration and the network anew. If anything is wrong
+    /// with the configuration, nothing changes, and operators are told why.
+    pub(crate) fn renew(&mut self, now: Instant) -> Result<(), ReloadError> {
+        systemd::reloading();
+        self.save(Saving::AtOnce, now);
+        let renewed = settings::read(&self.launch)
+            .map_err(ReloadError::from)
+            .and_then(|settings| self.exchange(settings, now));
+        let summary = self.summary();
+        match &renewed {
+            Ok(()) => {
+                self.rejection = None;
+                tracing::info!("reloaded: {summary}");
+            }
+            Err(error) => {
+                let why = format!(
+                    "the configuration stays as it is, for the new one cannot be used: {}",
+                    Chain(error)
+                );
+                tracing::error!("{why}");
+                self.rejection = Some(why);
+            }
+        }
+        systemd::ready(&summary);
+        renewed
+    }
+
+    /// Puts another configuration into force, or fails and leaves everything as it is.
+    fn exchange(&mut self, settings: Settings, now: Instant) -> Result<(), ReloadError> {
+        let Settings { config, mut warnings } = settings;
+        let model::Config { daemon, relays, .. } = config;
+        let snapshot = self.look()?;
+        let draft = match self.draft(relays.clone(), &snapshot, now) {
+            Ok(draft) => draft,
+            Err(error) => {
+                // What was announced before the network was read is in there alone.
+                self.take(&snapshot, now);
+                return Err(error);
+            }
+        };
+        warnings.extend(pending(&self.config.daemon, &daemon));
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
+        self.remarks = warnings;
+        log::set_level(daemon.log_level);
+        self.set_fixing(daemon.fix_sysctls);
+        self.config.daemon.log_level = daemon.log_level;
+        self.config.daemon.fix_sysctls = daemon.fix_sysctls;
+        self.config.relays = relays;
+        self.apply(draft, snapshot, now);
+        Ok(())
+    }
+
+    /// Does all that might fail.
+    fn draft(
+        &self,
+        models: Vec<model::Relay>,
+        snapshot: &Snapshot,
+        now: Instant,
+    ) -> Result<Draft, ReloadError> {
+        let before: Vec<&model::Relay> = self.relays.iter().map(|relay| &relay.model).collect();
+        let kept = match_up(&before, &models);
+        let names: Vec<(String, String)> = models
+            .iter()
+            .zip(&kept)
+            .filter_map(|(model, kept)| {
+                Some((before.get((*kept)?)?.name.clone(), model.name.clone()))
+            })
+            .collect();
+        let granted = self.rulebook.renamed(&names);
+        let ports = self.open_new(&models, &kept, snapshot)?;
+        let (relays, changes) = (Vec::new(), BTreeMap::new());
+        let mut draft = Draft { relays, changes, ports, granted };
+        for (model, kept) in models.into_iter().zip(kept) {
+            let config = settings::engine_config(&model, draft.granted.for_relay(&model));
+            if let Some(index) = kept {
+                draft.changes.insert(index, (model, config));
+                draft.relays.push(Drafted::Kept(index));
+            } else {
+                let name = model.name.clone();
+                let relay = Relay::open(model, config, now)
+                    .map_err(|source| ReloadError::Start { name, source })?;
+                draft.relays.push(Drafted::New(Box::new(relay)));
+            }
+        }
+        Ok(draft)
+    }
+
+    /// Opens the sockets of links that are there and were not served so far by the relay that is
+    /// to serve them.
+    fn open_new(
+        &self,
+        models: &[model::Relay],
+        kept: &[Option<usize>],
+        snapshot: &Snapshot,
+    ) -> Result<Vec<(usize, LinkId, Port)>, ReloadError> {
+        let before = |place: usize| self.relays.get(kept.get(place).copied().flatten()?);
+        let links_of = |(place, model): (usize, &model::Relay)| {
+            let names = model.links.iter().map(|link| link.name.as_str());
+            match before(place) {
+                Some(relay) => relay.links.configured(names),
+                None => Links::new(names),
+            }
+        };
+        let mut places: Vec<Links> = models.iter().enumerate().map(links_of).collect();
+        for event in &snapshot.links {
+            links::observe(places.iter_mut(), event);
+        }
+        let mut ports = Vec::new();
+        for (place, links) in places.iter().enumerate() {
+            let was_asked_for =
+                |name| before(place).is_some_and(|relay| relay.links.by_name(name).is_some());
+            for member in links.iter().filter(|member| !was_asked_for(&member.name)) {
+                let name = || member.name.clone();
+                if let Some(obstacle) = member.obstacle().filter(|obstacle| obstacle.is_mistake()) {
+                    return Err(ReloadError::Unusable { name: name(), obstacle: obstacle.clone() });
+                }
+                if let Some(link) = member.device().map(Device::id) {
+                    let port = self
+                        .open(link)
+                        .map_err(|source| ReloadError::Refused { name: name(), source })?;
+                    ports.push((place, link, port));
+                }
+            }
+        }
+        Ok(ports)
+    }
+
+    /// Puts a draft into force.
+    fn apply(&mut self, draft: Draft, mut snapshot: Snapshot, now: Instant) {
+        let Draft { relays, mut changes, ports, granted } = draft;
+        if let Err(error) = self.rulebook.replace(granted, now) {
+            tracing::warn!(error = %Chain(&error), "the rules are not saved");
+        }
+        for index in 0..self.relays.len() {
+            let Some(relay) = self.relays.get_mut(index) else { continue };
+            let devices = relay.links.devices().map(Device::id);
+            let names: Vec<(LinkId, String)> =
+                devices.map(|link| (link, link_name(&relay.links, link))).collect();
+            let (own, rest) = std::mem::take(&mut snapshot.routes)
+                .into_iter()
+                .partition(|route| relay.owns(route));
+            snapshot.routes = rest;
+            if let Some((model, config)) = changes.remove(&index) {
+                snapshot.routes.extend(relay.convert(model, config, own, now));
+            } else {
+                tracing::info!("{} is not configured any longer", relay.model.name);
+                relay.shut_down(now);
+            }
+            self.tell_events(index, &names, now);
+        }
+        let mut before: Vec<Option<Relay>> = self.relays.drain(..).map(Some).collect();
+        self.relays.extend(relays.into_iter().filter_map(|drafted| match drafted {
+            Drafted::Kept(index) => before.get_mut(index).and_then(Option::take),
+            Drafted::New(relay) => Some(*relay),
+        }));
+        drop(before);
+        for (place, link, port) in ports {
+            if let Some(relay) = self.relays.get_mut(place) {
+                relay.ports.insert(link, port);
+            }
+        }
+        self.take(&snapshot, now);
+        for relay in &mut self.relays {
+            relay.finish_conversion(now);
+        }
+    }
+}
+
+/// Which relay that is there each of the configuration is: the one of its name, or else the one
+/// with which it has most links in common, since names that nobody gave are made of the links.
+fn match_up(before: &[&model::Relay], models: &[model::Relay]) -> Vec<Option<usize>> {
+    let mut kept: Vec<Option<usize>> = models
+        .iter()
+        .map(|model| before.iter().position(|relay| relay.name == model.name))
+        .collect();
+    for place in 0..models.len() {
+        let Some(model) = models.get(place).filter(|_| kept.get(place) == Some(&None)) else {
+            continue;
+        };
+        let in_common = |relay: &model::Relay| {
+            let is_there = |name: &String| relay.links.iter().any(|link| link.name == *name);
+            model.links.iter().filter(|link| is_there(&link.name)).count()
+        };
+        let best = before
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| !kept.contains(&Some(*index)))
+            .map(|(index, relay)| (in_common(relay), index))
+            .filter(|(count, _)| *count > 0)
+            .max_by_key(|(count, index)| (*count, std::cmp::Reverse(*index)));
+        if let Some(slot) = kept.get_mut(place) {
+            *slot = best.map(|(_, index)| index);
+        }
+    }
+    kept
+}
+
+/// What of the configuration waits for the daemon to be started anew.
+fn pending(present: &model::Daemon, wanted: &model::Daemon) -> Vec<String> {
+    let name = |path: &Option<std::path::PathBuf>| {
+        path.as_ref().map_or_else(|| "the default".to_owned(), |path| path.display().to_string())
+    };
+    let places = [
+        ("control socket", &present.control, &wanted.control),
+        ("state file", &present.state_file, &wanted.state_file),
+    ];
+    let changed = places.into_iter().filter(|(_, present, wanted)| present != wanted);
+    changed
+        .map(|(what, _, wanted)| {
+            format!("the {what} becomes {} when magpie is started anew", name(wanted))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relay_is_known_by_its_name_or_by_its_links() {
+        let relay = |name: &str, links: &[&str]| {
+            let links = links.iter().copied();
+            model::Relay { name: name.to_owned(), ..model::Relay::new(model::Kind::Relay, links) }
+        };
+        let before = [relay("home", &["wan", "lan"]), relay("a+b", &["a", "b"])];
+        let before: Vec<&model::Relay> = before.iter().collect();
+        let cases = [
+            (vec![relay("a+b", &["a", "b"]), relay("home", &["x", "y"])], vec![Some(1), Some(0)]),
+            (vec![relay("a+b+c", &["a", "b", "c"])], vec![Some(1)]),
+            (vec![relay("new", &["lan", "z"]), relay("home", &["wan", "w"])], vec![None, Some(0)]),
+            (vec![relay("other", &["z"])], vec![None]),
+        ];
+        for (models, expected) in cases {
+            assert_eq!(match_up(&before, &models), expected, "{models:?}");
+        }
+    }
+
+    #[test]
+    fn what_waits_for_a_new_start_is_named() {
+        let present = model::Daemon::default();
+        assert_eq!(pending(&present, &present), [] as [String; 0]);
+        let wanted = model::Daemon { control: Some("/run/x".into()), ..model::Daemon::default() };
+        assert_eq!(
+            pending(&present, &wanted),
+            ["the control socket becomes /run/x when magpie is started anew"]
+        );
+        assert!(pending(&wanted, &present)[0].contains("the default"));
+    }
+}

@@ -1,0 +1,336 @@
+//! Works out the configuration that is in force: what the file says, what the command line says,
+//! and what rules were added at run time.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use magpie_config::model::{self, Kind, Link, Prefixes, Relay, Rule};
+use magpie_config::{Diagnostics, LoadError, Loaded, Source, import};
+
+use crate::cli::{ConfigFile, Flags, Foreign, Launch, Level};
+use crate::commands::missing_file;
+
+/// The configuration to run with.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) config: model::Config,
+    /// What an operator should know about it.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// There is no configuration to run with.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SettingsError {
+    /// The file that is read unless another is named is not there.
+    #[error("{}", missing_file(.0))]
+    Missing(PathBuf),
+    /// The file cannot be used.
+    #[error(transparent)]
+    File(#[from] LoadError),
+    /// What the file of another program says makes no configuration.
+    #[error("{0}")]
+    Foreign(Diagnostics),
+    /// The flags do not fit to the file.
+    #[error("{0}")]
+    Flags(String),
+    /// The file and the flags together make no configuration.
+    #[error("{0}")]
+    Together(Diagnostics),
+}
+
+/// Reads the configuration file, if one is to be read, and lays the command line over it.
+pub(crate) fn read(launch: &Launch) -> Result<Settings, SettingsError> {
+    let flags = &launch.flags;
+    let Some(file) = &launch.file else {
+        let config = layer(model::Config::default(), flags).map_err(SettingsError::Flags)?;
+        return Ok(Settings { config, warnings: Vec::new() });
+    };
+    let Loaded { config, warnings } = read_file(file, flags)?;
+    let mut warnings = separately(&warnings);
+    if *flags == Flags::default() {
+        return Ok(Settings { config, warnings });
+    }
+    let config = layer(config, flags).map_err(SettingsError::Flags)?;
+    let known = warnings.len();
+    if known == 0 {
+        warnings = separately(&config.check().map_err(SettingsError::Together)?);
+    } else {
+        // The warnings of the file say where in the file.
+        config.check().map_err(SettingsError::Together)?;
+    }
+    Ok(Settings { config, warnings })
+}
+
+fn read_file(file: &ConfigFile, flags: &Flags) -> Result<Loaded, SettingsError> {
+    let ConfigFile { path, compat, is_default } = file;
+    if *is_default && !path.exists() {
+        return Err(SettingsError::Missing(path.clone()));
+    }
+    let Some(program) = compat else {
+        // Links that the command line gives may make the only relay.
+        let loaded = if flags.interfaces.is_empty() {
+            magpie_config::load(path)
+        } else {
+            magpie_config::load_base(path)
+        };
+        return Ok(loaded?);
+    };
+    let unreadable = |source: io::Error| LoadError::Unreadable { path: path.clone(), source };
+    let octets = std::fs::read(path).map_err(unreadable)?;
+    let text = String::from_utf8_lossy(&octets);
+    let source = Source::new(path.display().to_string(), text);
+    let imported = match program {
+        Foreign::Npd6 => import::npd6(source),
+        Foreign::Ndppd => import::ndppd(source),
+    };
+    let imported = imported.map_err(SettingsError::Foreign)?;
+    Ok(Loaded { config: imported.config, warnings: imported.warnings })
+}
+
+/// Each remark as a text of its own.
+fn separately(remarks: &Diagnostics) -> Vec<String> {
+    let alone = remarks.iter().map(|remark| {
+        let mut alone = Diagnostics::new(remarks.sources().to_vec());
+        alone.push(remark.clone());
+        alone.to_string().trim_end().to_owned()
+    });
+    alone.collect()
+}
+
+/// Lays what the command line says over a configuration.
+pub(crate) fn layer(mut config: model::Config, flags: &Flags) -> Result<model::Config, String> {
+    if !flags.interfaces.is_empty() {
+        match config.relays.as_mut_slice() {
+            [] => config.relays.push(Relay::new(Kind::Relay, &flags.interfaces)),
+            [only] => relink(only, &flags.interfaces)?,
+            several => {
+                let names: Vec<&str> = several.iter().map(|relay| relay.name.as_str()).collect();
+                return Err(format!(
+                    "-i replaces the links of the only relay or responder in the file, but there \
+                     are {} of them: {}. Leave -i out, or change the file",
+                    names.len(),
+                    names.join(", ")
+                ));
+            }
+        }
+    }
+    for relay in &mut config.relays {
+        refine(relay, flags);
+    }
+    let daemon = &mut config.daemon;
+    daemon.fix_sysctls |= flags.fix;
+    if let Some(path) = &flags.control {
+        daemon.control = Some(path.clone());
+    }
+    if let Some(path) = &flags.routes_save_file {
+        daemon.state_file = Some(path.clone());
+    }
+    if let Some(level) = flags.log_level {
+        daemon.log_level = level.into();
+    }
+    Ok(config)
+}
+
+/// What a relay comes to with rules that were added at run time. These come first, so that they
+/// win over those of the file for the same prefix.
+pub(crate) fn engine_config(relay: &Relay, added: Vec<Rule>) -> magpie_engine::Config {
+    if added.is_empty() {
+        return relay.engine_config();
+    }
+    let mut relay = relay.clone();
+    relay.rules.splice(..0, added);
+    relay.engine_config()
+}
+
+/// Lays over a relay what the flags say of each.
+fn refine(relay: &mut Relay, flags: &Flags) {
+    let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+    let timing = &mut relay.timing;
+    timing.alarm_interval = flags.alarm_interval.map_or(timing.alarm_interval, seconds);
+    timing.probe_interval = flags.probe_interval.map_or(timing.probe_interval, seconds);
+    timing.probe_retries = flags.probe_retries.unwrap_or(timing.probe_retries);
+    if !flags.prefixes.is_empty() {
+        relay.prefixes = Prefixes { auto: false, listed: flags.prefixes.clone() };
+    }
+    let answers = relay.links.iter_mut().map(|link| &mut link.answers);
+    for answers in answers.chain([&mut relay.answers]) {
+        if let Some(source) = flags.na_source {
+            answers.na_source = source.into();
+        }
+        if let Some(delay) = flags.answer_delay {
+            answers.answer_delay = Duration::from_millis(delay.into());
+        }
+    }
+}
+
+/// Gives a relay other links. What is said of links that it had before still counts, and links
+/// that only its rules name stay.
+fn relink(relay: &mut Relay, names: &[String]) -> Result<(), String> {
+    let before = std::mem::take(&mut relay.links);
+    for name in names {
+        let known = before.iter().find(|link| link.name == *name).cloned();
+        let new = || Link { answers: relay.answers, ..Link::new(name) };
+        relay.links.push(Link { only_probed: false, ..known.unwrap_or_else(new) });
+    }
+    let only_probed = before.into_iter().filter(|link| link.only_probed);
+    relay.links.extend(only_probed.filter(|link| !names.contains(&link.name)));
+    let is_there = |name: &&String| relay.links.iter().any(|link| link.name == **name);
+    for rule in &relay.rules {
+        if let Some(missing) = rule.on.iter().chain(&rule.to).find(|name| !is_there(name)) {
+            return Err(format!(
+                "a rule of {} is about the link {missing}, which -i leaves out: name it there, \
+                 too, or change the rule",
+                relay.name
+            ));
+        }
+    }
+    Ok(())
+}
+
+impl From<Level> for model::LogLevel {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Error => Self::Error,
+            Level::Warning => Self::Warning,
+            Level::Info => Self::Info,
+            Level::Verbose => Self::Verbose,
+            Level::Debug => Self::Debug,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use magpie_config::model::{Config, Method, RulePrefix};
+    use magpie_engine::NaSource;
+
+    use super::*;
+    use crate::cli::NaSourceArg;
+
+    #[test]
+    fn flags_alone_make_one_relay() {
+        let config = layer(Config::default(), &flags(&["wan", "lan"])).unwrap();
+        let [relay] = config.relays.as_slice() else { panic!("{config:?}") };
+        assert_eq!(*relay, Relay::new(Kind::Relay, ["wan", "lan"]));
+        assert_eq!(relay.name, "wan+lan");
+        assert!(config.check().is_ok_and(|warnings| warnings.is_empty()));
+    }
+
+    #[test]
+    fn flags_win_over_the_file_for_every_relay() {
+        let flags = Flags {
+            alarm_interval: Some(1),
+            probe_interval: Some(2),
+            probe_retries: Some(3),
+            answer_delay: Some(4),
+            na_source: Some(NaSourceArg::Target),
+            prefixes: vec!["2001:db8::/64".parse().unwrap()],
+            ..Flags::default()
+        };
+        let mut file = Config { relays: vec![home(), cloud()], ..Config::default() };
+        for relay in &mut file.relays {
+            relay.links[0].answers.na_source = NaSource::Global;
+            relay.timing.hold_down = Duration::from_secs(7);
+        }
+        let config = layer(file, &flags).unwrap();
+        for relay in &config.relays {
+            assert_eq!(relay.timing.alarm_interval, Duration::from_secs(1));
+            assert_eq!(relay.timing.probe_interval, Duration::from_secs(2));
+            assert_eq!(relay.timing.probe_retries, 3);
+            assert_eq!(relay.timing.hold_down, Duration::from_secs(7));
+            assert_eq!(relay.prefixes, Prefixes { auto: false, listed: flags.prefixes.clone() });
+            for answers in relay.links.iter().map(|link| link.answers).chain([relay.answers]) {
+                assert_eq!(answers.answer_delay, Duration::from_millis(4));
+                assert_eq!(answers.na_source, NaSource::Target);
+            }
+        }
+    }
+
+    #[test]
+    fn flags_win_over_the_file_for_the_daemon() {
+        let daemon = model::Daemon {
+            control: Some("/a".into()),
+            state_file: Some("/b".into()),
+            fix_sysctls: true,
+            log_level: model::LogLevel::Debug,
+        };
+        let file = Config { daemon: daemon.clone(), relays: vec![home()], ..Config::default() };
+        assert_eq!(layer(file.clone(), &Flags::default()).unwrap(), file);
+        let flags = Flags {
+            control: Some("/c".into()),
+            routes_save_file: Some("/d".into()),
+            log_level: Some(Level::Error),
+            ..Flags::default()
+        };
+        let expected = model::Daemon {
+            control: Some("/c".into()),
+            state_file: Some("/d".into()),
+            log_level: model::LogLevel::Error,
+            ..daemon
+        };
+        assert_eq!(layer(file, &flags).unwrap().daemon, expected);
+        let fix = Flags { fix: true, ..Flags::default() };
+        assert!(layer(Config::default(), &fix).unwrap().daemon.fix_sysctls);
+    }
+
+    #[test]
+    fn other_links_replace_those_of_the_only_relay() {
+        let mut relay = cloud();
+        relay.links[0].answers.na_source = NaSource::Global;
+        let file = Config { relays: vec![relay], ..Config::default() };
+        let config = layer(file, &flags(&["guest", "eth0"])).unwrap();
+        let relay = &config.relays[0];
+        let names: Vec<&str> = relay.links.iter().map(|link| link.name.as_str()).collect();
+        assert_eq!(names, ["guest", "eth0", "docker0"]);
+        assert_eq!(relay.links[0].answers.na_source, NaSource::LinkLocal);
+        assert_eq!(relay.links[1].answers.na_source, NaSource::Global);
+        assert!(relay.links[2].only_probed);
+        assert_eq!(relay.name, "cloud");
+    }
+
+    #[test]
+    fn other_links_must_fit() {
+        let file = Config { relays: vec![home(), cloud()], ..Config::default() };
+        let complaint = layer(file, &flags(&["a", "b"])).unwrap_err();
+        assert!(complaint.contains("2 of them: home, cloud"), "{complaint}");
+        let file = Config { relays: vec![cloud()], ..Config::default() };
+        let complaint = layer(file, &flags(&["guest"])).unwrap_err();
+        assert!(complaint.contains("the link eth0"), "{complaint}");
+    }
+
+    #[test]
+    fn added_rules_come_first() {
+        let relay = cloud();
+        let added = Rule::new(RulePrefix::Auto, Method::Deny);
+        let config = engine_config(&relay, vec![added]);
+        let methods: Vec<_> = config.rules.iter().map(|rule| rule.method).collect();
+        assert!(
+            matches!(
+                methods[..],
+                [magpie_engine::Method::Deny, magpie_engine::Method::Probe { .. }]
+            ),
+            "{methods:?}"
+        );
+    }
+
+    fn home() -> Relay {
+        Relay { name: "home".to_owned(), ..Relay::new(Kind::Relay, ["wan", "lan"]) }
+    }
+
+    fn cloud() -> Relay {
+        let mut rule = Rule::new(RulePrefix::Net("2001:db8::/64".parse().unwrap()), Method::Probe);
+        rule.on = vec!["eth0".to_owned()];
+        rule.to = vec!["docker0".to_owned()];
+        let mut relay = Relay::new(Kind::Responder, ["eth0", "docker0"]);
+        relay.name = "cloud".to_owned();
+        relay.rules = vec![rule];
+        relay.links[1].only_probed = true;
+        relay
+    }
+
+    fn flags(names: &[&str]) -> Flags {
+        let interfaces = names.iter().map(|name| (*name).to_owned()).collect();
+        Flags { interfaces, ..Flags::default() }
+    }
+}
