@@ -28,11 +28,28 @@ impl Process {
         sum.ok_or(BenchError::Account { field: "voluntary_ctxt_switches", path })
     }
 
-    /// The time that it spent on processors.
+    /// The time that its threads spent on processors, in nanoseconds where this kernel tells.
     pub(crate) fn cpu_time(self) -> Result<Duration, BenchError> {
+        if let Some(cpu_time) = self.scheduled().ok().flatten() {
+            return Ok(cpu_time);
+        }
         let (path, stat) = self.read("stat")?;
         let stat = Stat::parse(&stat);
         stat.map(|stat| stat.cpu_time).ok_or(BenchError::Account { field: "utime", path })
+    }
+
+    /// The time that the scheduler gave its threads; `None` if this kernel does not tell.
+    fn scheduled(self) -> io::Result<Option<Duration>> {
+        let mut sum = 0;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.0))? {
+            let schedstat = fs::read_to_string(thread?.path().join("schedstat"))?;
+            let first = schedstat.split_ascii_whitespace().next();
+            let Some(nanoseconds) = first.and_then(|field| field.parse::<u64>().ok()) else {
+                return Ok(None);
+            };
+            sum += nanoseconds;
+        }
+        Ok((sum > 0).then(|| Duration::from_nanos(sum)))
     }
 
     fn read(self, file: &str) -> Result<(PathBuf, String), BenchError> {

@@ -13,7 +13,9 @@ pub(crate) struct Programs {
     /// Magpie.
     pub(crate) magpie: PathBuf,
     /// The reference proxy.
-    pub(crate) reference: PathBuf,
+    pub(crate) proxy: PathBuf,
+    /// The reference responder.
+    pub(crate) responder: PathBuf,
     /// ndppd.
     pub(crate) ndppd: Option<PathBuf>,
     /// npd6.
@@ -21,8 +23,8 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// Builds Magpie, unless `magpie` says where it is, and the reference proxy; looks for the
-    /// others, and installs them first if `install` says so.
+    /// Builds Magpie, unless `magpie` says where it is, and the references; looks for the others,
+    /// and installs them first if `install` says so.
     pub(crate) fn prepare(magpie: Option<PathBuf>, install: bool) -> Result<Self, BenchError> {
         let this = env::current_exe()
             .map_err(|source| BenchError::Start { program: "this program".to_owned(), source })?;
@@ -33,7 +35,8 @@ impl Programs {
             Some(magpie) => magpie,
             None => build_magpie(target)?,
         };
-        let reference = build_reference(folder)?;
+        let [proxy, responder] =
+            [build_reference(folder, "proxy")?, build_reference(folder, "responder")?];
         let mut peers = [find(NDPPD), find(NPD6)];
         if peers.iter().any(Option::is_none) {
             if install {
@@ -44,7 +47,7 @@ impl Programs {
             }
         }
         let [ndppd, npd6] = peers;
-        Ok(Self { magpie, reference, ndppd, npd6 })
+        Ok(Self { magpie, proxy, responder, ndppd, npd6 })
     }
 }
 
@@ -56,9 +59,9 @@ fn build_magpie(target: &Path) -> Result<PathBuf, BenchError> {
     Ok(target.join("release").join("magpie"))
 }
 
-fn build_reference(folder: &Path) -> Result<PathBuf, BenchError> {
-    let program = folder.join("magpie-bench-reference");
-    let source = crate::home().join("reference").join("proxy.c");
+fn build_reference(folder: &Path, name: &str) -> Result<PathBuf, BenchError> {
+    let program = folder.join(format!("magpie-bench-{name}"));
+    let source = crate::home().join("reference").join(name).with_extension("c");
     run(Command::new("cc").args(["-O2", "-o"]).arg(&program).arg(source))?;
     Ok(program)
 }

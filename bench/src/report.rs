@@ -153,8 +153,11 @@ impl Report {
             let demand = match criterion.bound {
                 Bound::Most(bound) => format!("at most {bound}"),
                 Bound::Least(bound) => format!("at least {bound}"),
-                Bound::MostTimesBaseline(factor) => {
-                    format!("at most {factor} × {baseline}")
+                Bound::MostTimes(factor, rivals) => {
+                    format!("at most {factor} × {}", best_of(rivals))
+                }
+                Bound::LeastTimes(factor, rivals) => {
+                    format!("at least {factor} × {}", best_of(rivals))
                 }
             };
             let _ = writeln!(text, "- magpie, {title} {demand}: {verdict}{measured}");
@@ -187,14 +190,18 @@ impl Report {
     /// Judges Magpie's median, and says what was measured.
     fn judge(&self, scenario: &Scenario, criterion: &Criterion) -> (Verdict, String) {
         let median_of = |system| median(&self.figures(scenario, criterion.key, system));
+        let magpie = median_of(System::Magpie);
+        // Only a figure of each of them shows the best.
+        let ratio = |rivals: &[System], best: fn(f64, f64) -> f64| {
+            let rivals: Option<Vec<f64>> = rivals.iter().map(|&rival| median_of(rival)).collect();
+            let best = rivals?.into_iter().reduce(best).filter(|&best| best > 0.0)?;
+            magpie.map(|magpie| magpie / best)
+        };
         let (figure, bound, at_most) = match criterion.bound {
-            Bound::Most(bound) => (median_of(System::Magpie), bound, true),
-            Bound::Least(bound) => (median_of(System::Magpie), bound, false),
-            Bound::MostTimesBaseline(factor) => {
-                let baseline = median_of(scenario.baseline).filter(|&baseline| baseline > 0.0);
-                let ratio = median_of(System::Magpie).zip(baseline);
-                (ratio.map(|(magpie, baseline)| magpie / baseline), factor, true)
-            }
+            Bound::Most(bound) => (magpie, bound, true),
+            Bound::Least(bound) => (magpie, bound, false),
+            Bound::MostTimes(factor, rivals) => (ratio(rivals, f64::min), factor, true),
+            Bound::LeastTimes(factor, rivals) => (ratio(rivals, f64::max), factor, false),
         };
         let Some(figure) = figure else { return (Verdict::NotMeasured, String::new()) };
         let met = if at_most { figure <= bound } else { figure >= bound };
@@ -211,6 +218,15 @@ impl Report {
         self.samples
             .iter()
             .filter(move |sample| sample.scenario == scenario && sample.system == system)
+    }
+}
+
+/// Names systems, the best of which something is compared with.
+fn best_of(systems: &[System]) -> String {
+    let names: Vec<_> = systems.iter().map(|system| system.name()).collect();
+    match names.as_slice() {
+        [name] => (*name).to_owned(),
+        names => format!("the best of {}", names.join(" and ")),
     }
 }
 
@@ -276,6 +292,24 @@ mod tests {
         assert!(report(130.0, 100.0).passes(&[first]));
         assert!(!report(131.0, 100.0).passes(&[first]));
         assert!(!Report::new(true).passes(&[first]));
+    }
+
+    #[test]
+    fn the_best_rival_counts_and_all_have_to_be_measured() {
+        let [.., answers, _, _] = scenario::ALL;
+        let mut report = Report::new(true);
+        let demand = answers.criteria.iter().find(|criterion| {
+            matches!(criterion.bound, Bound::LeastTimes(_, rivals) if rivals.len() == 2)
+        });
+        let demand = demand.unwrap();
+        let mut judge = |system, rate| {
+            report.add(answers, system, 0, Ok(Figures::from([(demand.key, rate)])));
+            report.judge(answers, demand).0
+        };
+        assert_eq!(judge(System::Magpie, 190.0), Verdict::NotMeasured);
+        assert_eq!(judge(System::Ndppd, 50.0), Verdict::NotMeasured);
+        assert_eq!(judge(System::Npd6, 100.0), Verdict::Met);
+        assert_eq!(judge(System::Ndppd, 300.0), Verdict::Missed);
     }
 
     #[test]

@@ -16,10 +16,21 @@ pub(crate) enum System {
     Magpie,
     /// The smallest program that forwards and learns.
     Reference(Routes),
-    /// ndppd with an `iface` rule.
+    /// The smallest program that answers for a whole prefix.
+    Responder,
+    /// ndppd, with an `iface` or a `static` rule.
     Ndppd,
     /// npd6, which answers for a whole prefix.
     Npd6,
+}
+
+/// What a system is to do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Job {
+    /// Find the hosts inside, and answer for those that are there. npd6 answers for all.
+    Relay,
+    /// Answer for the whole prefix at once.
+    Answer,
 }
 
 /// What the reference proxy does about host routes.
@@ -35,11 +46,12 @@ pub(crate) enum Routes {
 
 impl System {
     /// All of them, in the order of the tables.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Magpie,
         Self::Reference(Routes::Acknowledged),
         Self::Reference(Routes::Batched),
         Self::Reference(Routes::None),
+        Self::Responder,
         Self::Ndppd,
         Self::Npd6,
     ];
@@ -51,14 +63,20 @@ impl System {
             Self::Reference(Routes::Acknowledged) => "reference-ack",
             Self::Reference(Routes::Batched) => "reference-batch",
             Self::Reference(Routes::None) => "reference-none",
+            Self::Responder => "reference-epoll",
             Self::Ndppd => "ndppd",
             Self::Npd6 => "npd6",
         }
     }
 
-    /// Whether it asks the hosts inside, rather than answering for all of the prefix.
+    /// Whether it can ask the hosts inside, rather than answering for all of the prefix.
     pub(crate) const fn learns(self) -> bool {
-        !matches!(self, Self::Npd6)
+        !matches!(self, Self::Npd6 | Self::Responder)
+    }
+
+    /// Whether it can answer for all of the prefix.
+    pub(crate) const fn answers_unasked(self) -> bool {
+        !matches!(self, Self::Reference(_))
     }
 
     /// Whether it sends through the kernel's IPv6, which keeps a neighbor entry for each group that
@@ -67,9 +85,12 @@ impl System {
         matches!(self, Self::Ndppd)
     }
 
-    /// Where the router's kernel believes the prefix to be when this system works.
-    pub(crate) const fn layout(self) -> Layout {
-        if self.learns() { Layout::Inside } else { Layout::Upstream }
+    /// Where the router's kernel believes the prefix to be when this system does this.
+    pub(crate) const fn layout(self, job: Job) -> Layout {
+        match job {
+            Job::Relay if self.learns() => Layout::Inside,
+            Job::Relay | Job::Answer => Layout::Upstream,
+        }
     }
 
     /// Whether its program is here.
@@ -78,33 +99,60 @@ impl System {
     }
 
     /// Starts it on the router of `lab`.
-    pub(crate) fn start(self, programs: &Programs, lab: &Lab) -> Result<Daemon, BenchError> {
+    pub(crate) fn start(
+        self,
+        job: Job,
+        programs: &Programs,
+        lab: &Lab,
+    ) -> Result<Daemon, BenchError> {
         let folder = Folder::new()?;
         let mut command = Command::new(self.program(programs).unwrap_or(Path::new(self.name())));
-        match self {
-            Self::Magpie => {
+        let prefix = format!("{PREFIX}/{PREFIX_LEN}");
+        match (self, job) {
+            (Self::Magpie, Job::Relay) => {
                 command
                     .args(["--interfaces", &format!("{WAN},{LAN}")])
-                    .args(["--prefix", &format!("{PREFIX}/{PREFIX_LEN}")])
+                    .args(["--prefix", &prefix])
                     .arg("--control")
                     .arg(folder.path().join("control"))
                     .args(["--log-level", "warning"]);
             }
-            Self::Reference(routes) => {
+            (Self::Magpie, Job::Answer) => {
+                let configuration = format!(
+                    "[[responder]]\nlinks = [\"{WAN}\"]\n\n[[responder.rule]]\n\
+                     prefix = \"{prefix}\"\nmethod = \"static\"\ni-own-this-prefix = true\n"
+                );
+                command
+                    .args(["run", "-c"])
+                    .arg(folder.write("magpie.toml", &configuration)?)
+                    .arg("--control")
+                    .arg(folder.path().join("control"))
+                    .args(["--log-level", "warning"]);
+            }
+            (Self::Reference(routes), _) => {
                 command
                     .args(["--outer", WAN, "--outer-addr", &WAN_ADDRESS.to_string()])
                     .args(["--inner", LAN, "--inner-addr", &LAN_ADDRESS.to_string()])
                     .args(["--prefix", &PREFIX.to_string()])
                     .args(["--routes", routes.option()]);
             }
-            Self::Ndppd => {
+            (Self::Responder, _) => {
+                command
+                    .args(["--dev", WAN, "--addr", &WAN_ADDRESS.to_string()])
+                    .args(["--prefix", &PREFIX.to_string()]);
+            }
+            (Self::Ndppd, _) => {
+                let method = match job {
+                    Job::Relay => format!("iface {LAN}"),
+                    Job::Answer => "static".to_owned(),
+                };
                 let configuration = format!(
                     "route-ttl 30000\nproxy {WAN} {{\n  router yes\n  timeout 500\n  ttl 30000\n  \
-                     rule {PREFIX}/{PREFIX_LEN} {{\n    iface {LAN}\n  }}\n}}\n"
+                     rule {prefix} {{\n    {method}\n  }}\n}}\n"
                 );
                 command.arg("-c").arg(folder.write("ndppd.conf", &configuration)?);
             }
-            Self::Npd6 => {
+            (Self::Npd6, _) => {
                 let [a, b, c, d, ..] = PREFIX.segments();
                 let configuration = format!(
                     "prefix={a:x}:{b:x}:{c:x}:{d:x}:\ninterface={WAN}\nralogging=off\n\
@@ -122,7 +170,8 @@ impl System {
     fn program(self, programs: &Programs) -> Option<&Path> {
         match self {
             Self::Magpie => Some(&programs.magpie),
-            Self::Reference(_) => Some(&programs.reference),
+            Self::Reference(_) => Some(&programs.proxy),
+            Self::Responder => Some(&programs.responder),
             Self::Ndppd => programs.ndppd.as_deref(),
             Self::Npd6 => programs.npd6.as_deref(),
         }

@@ -7,6 +7,7 @@
 mod asks;
 mod inside;
 mod load;
+mod window;
 
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use magpie_wire::{Advert, LinkAddr, Message, Packet, Solicit, multicast_lladdr, 
 pub(crate) use asks::Tally;
 pub(crate) use inside::InsideReport;
 pub(crate) use load::{Load, Report, Stream};
+pub(crate) use window::{Window, WindowReport};
 
 use crate::error::BenchError;
 use crate::interrupt;
@@ -26,6 +28,7 @@ use crate::targets::{Target, host_address, nobody_address};
 use asks::Asks;
 use inside::Inside;
 use load::Pace;
+use window::Places;
 
 /// The load generator.
 #[derive(Debug)]
@@ -95,7 +98,9 @@ impl Generator {
                 flood.send(now, &mut self.upstream);
             }
             self.upstream.flush();
-            self.listen(&mut streams, &mut verdict)?;
+            self.listen(&mut verdict, |number, now| {
+                streams.iter_mut().any(|asks| asks.answered(number, now))
+            })?;
             self.answer(&mut inside)?;
         }
         let finished = finished.unwrap_or(start);
@@ -111,9 +116,49 @@ impl Generator {
         })
     }
 
-    /// Reads what the router says upstream.
-    fn listen(&mut self, streams: &mut [Asks], verdict: &mut Verdict) -> Result<(), BenchError> {
+    /// Keeps the window full until each of its targets is answered or given up.
+    pub(crate) fn run_window(&mut self, window: &Window) -> Result<WindowReport, BenchError> {
+        let start = Instant::now();
+        let mut places = Places::new(window);
+        let mut verdict = Verdict::default();
+        let (mut idle, mut now) = (Duration::ZERO, start);
+        while !places.is_settled() {
+            interrupt::check()?;
+            if now >= start + window.limit {
+                places.stop();
+            }
+            while let Some(number) = places.next(now) {
+                self.upstream.put(&question(host_address(number)));
+            }
+            self.upstream.flush();
+            let heard = self.listen(&mut verdict, |number, now| places.answered(number, now))?;
+            let before = std::mem::replace(&mut now, Instant::now());
+            if heard == 0 {
+                idle += now - before;
+                places.give_up(now);
+            }
+        }
+        Ok(WindowReport {
+            span: places.last_answer.unwrap_or(now) - start,
+            asked: places.asked,
+            answered: places.answered,
+            lost: places.lost,
+            faulty: verdict.faulty,
+            unasked: verdict.unasked,
+            lost_by_generator: self.losses()?,
+            idle,
+        })
+    }
+
+    /// Reads what the router says upstream, and tells `answered` for which host an answer came; it
+    /// returns whether somebody waited for it. Returns how many frames there were.
+    fn listen(
+        &mut self,
+        verdict: &mut Verdict,
+        mut answered: impl FnMut(u32, Instant) -> bool,
+    ) -> Result<usize, BenchError> {
         let frames = self.received.receive(&self.upstream.socket)?;
+        let count = frames.len();
         let now = Instant::now();
         for frame in frames.filter(|frame| !frame.outgoing) {
             let Ok(packet) = Packet::parse(frame.bytes) else {
@@ -121,7 +166,9 @@ impl Generator {
                 continue;
             };
             match packet.message {
-                Message::Advert(advert) => verdict.note(&packet, &advert, streams, now),
+                Message::Advert(advert) => {
+                    verdict.note(&packet, &advert, |number| answered(number, now));
+                }
                 // The router's kernel looks for the asker.
                 Message::Solicit(solicit) if solicit.target == ASKER_ADDRESS => {
                     self.upstream.put(&answer(&packet, solicit, ASKER_LLADDR, true));
@@ -130,7 +177,7 @@ impl Generator {
             }
         }
         self.upstream.flush();
-        Ok(())
+        Ok(count)
     }
 
     /// Lets the hosts inside answer.
@@ -215,7 +262,7 @@ struct Verdict {
 }
 
 impl Verdict {
-    fn note(&mut self, packet: &Packet<'_>, advert: &Advert, streams: &mut [Asks], now: Instant) {
+    fn note(&mut self, packet: &Packet<'_>, advert: &Advert, answered: impl FnOnce(u32) -> bool) {
         let number = match Target::of(advert.target) {
             Target::Host(number) => number,
             Target::Nobody => {
@@ -231,7 +278,7 @@ impl Verdict {
             && advert.target_lladdr.unwrap_or(WAN_LLADDR) == WAN_LLADDR;
         if !solicited_and_right {
             self.faulty += 1;
-        } else if !streams.iter_mut().any(|asks| asks.answered(number, now)) {
+        } else if !answered(number) {
             self.unasked += 1;
         }
     }

@@ -6,7 +6,7 @@ use super::{Bound, Column, Criterion, Figures, Scenario, Trial};
 use crate::error::BenchError;
 use crate::generator::{Load, MAX_MULTICAST_SOLICIT, RETRANS_TIMER, Stream};
 use crate::stats::{percent, percentile};
-use crate::system::{Routes, System};
+use crate::system::{Job, Routes, System};
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "flood",
@@ -44,7 +44,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
 fn measure(trial: &Trial<'_>) -> Result<Figures, BenchError> {
     let seconds = trial.scale(3, 20);
     let unseen = KNOWN..KNOWN + UNSEEN_RATE * seconds;
-    let mut setup = trial.begin(unseen.end)?;
+    let mut setup = trial.begin(Job::Relay, unseen.end)?;
     setup.run(&Load::once(Stream {
         hosts: 0..KNOWN,
         rate: KNOWN,

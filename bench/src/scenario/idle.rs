@@ -5,12 +5,14 @@ use std::time::Duration;
 use super::{Bound, Column, Criterion, Figures, Scenario, Trial};
 use crate::error::BenchError;
 use crate::generator::Load;
-use crate::system::{Routes, System};
+use crate::system::{Job, Routes, System};
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "idle",
     title: "Context switches in 10 seconds without traffic (3 seconds in a quick run)",
-    fits: |system| !matches!(system, System::Reference(Routes::Batched | Routes::None)),
+    fits: |system| {
+        !matches!(system, System::Reference(Routes::Batched | Routes::None) | System::Responder)
+    },
     many_targets: false,
     baseline: System::Ndppd,
     columns: &[Column { key: "switches", title: "context switches", decimals: 0, compared: false }],
@@ -20,7 +22,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
 };
 
 fn measure(trial: &Trial<'_>) -> Result<Figures, BenchError> {
-    let mut setup = trial.begin(0)?;
+    let mut setup = trial.begin(Job::Relay, 0)?;
     // What follows the first answer, such as the kernel's own probes, is no idleness yet.
     setup.run(&silence(SETTLE))?;
     let before = setup.process().context_switches()?;

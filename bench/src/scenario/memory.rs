@@ -4,7 +4,7 @@ use super::{Bound, Column, Criterion, Figures, Scenario, Trial};
 use crate::error::BenchError;
 use crate::generator::{Load, MAX_MULTICAST_SOLICIT, RETRANS_TIMER, Stream};
 use crate::stats::percent;
-use crate::system::{Routes, System};
+use crate::system::{Job, Routes, System};
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "memory",
@@ -31,7 +31,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
 
 fn measure(trial: &Trial<'_>) -> Result<Figures, BenchError> {
     let hosts = trial.scale(1_000, 10_000);
-    let mut setup = trial.begin(hosts)?;
+    let mut setup = trial.begin(Job::Relay, hosts)?;
     let idle = f64::from(setup.process().resident_kib()?);
     let report = setup.run(&Load::once(Stream {
         hosts: 0..hosts,

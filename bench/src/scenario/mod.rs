@@ -1,5 +1,6 @@
 //! What is measured: a list of scenarios, each with its figures and criteria.
 
+mod answers;
 mod first;
 mod flood;
 mod idle;
@@ -12,14 +13,20 @@ use std::time::Duration;
 use crate::account::{Process, Strangers};
 use crate::daemon::Daemon;
 use crate::error::BenchError;
-use crate::generator::{Generator, Load, Report, Stream};
+use crate::generator::{Generator, Load, Report, Stream, Window, WindowReport};
 use crate::lab::Lab;
 use crate::programs::Programs;
-use crate::system::System;
+use crate::system::{Job, System};
 
 /// All scenarios, in the order of the report.
-pub(crate) const ALL: [&Scenario; 5] =
-    [&first::SCENARIO, &flood::SCENARIO, &memory::SCENARIO, &start::SCENARIO, &idle::SCENARIO];
+pub(crate) const ALL: [&Scenario; 6] = [
+    &first::SCENARIO,
+    &flood::SCENARIO,
+    &memory::SCENARIO,
+    &answers::SCENARIO,
+    &start::SCENARIO,
+    &idle::SCENARIO,
+];
 
 /// Figures by the key of their column.
 pub(crate) type Figures = BTreeMap<&'static str, f64>;
@@ -76,8 +83,10 @@ pub(crate) enum Bound {
     Most(f64),
     /// Not less than this.
     Least(f64),
-    /// Not more than this many times the same figure of the baseline.
-    MostTimesBaseline(f64),
+    /// Not more than this many times the lowest figure of these systems.
+    MostTimes(f64, &'static [System]),
+    /// Not less than this many times the highest figure of these systems.
+    LeastTimes(f64, &'static [System]),
 }
 
 /// One measurement of one system.
@@ -104,12 +113,12 @@ struct Setup {
 }
 
 impl Trial<'_> {
-    /// Builds a network where the first `hosts` hosts exist inside, starts the system, and waits
-    /// until it answers for one host more.
-    fn begin(&self, hosts: u32) -> Result<Setup, BenchError> {
-        let lab = Lab::new(self.system.layout())?;
+    /// Builds a network where the first `hosts` hosts exist inside, starts the system to do `job`,
+    /// and waits until it answers for one host more.
+    fn begin(&self, job: Job, hosts: u32) -> Result<Setup, BenchError> {
+        let lab = Lab::new(self.system.layout(job))?;
         let mut generator = Generator::new(lab.ends()?, hosts + 1);
-        let mut daemon = self.system.start(self.programs, &lab)?;
+        let mut daemon = self.system.start(job, self.programs, &lab)?;
         let report = generator.run(&first_answer(hosts))?;
         daemon.check()?;
         if report.streams.iter().all(|tally| tally.answered == 0) {
@@ -144,6 +153,13 @@ impl Setup {
     /// Lays a load on the network.
     fn run(&mut self, load: &Load) -> Result<Report, BenchError> {
         let report = self.generator.run(load)?;
+        self.own_losses += report.lost_by_generator;
+        Ok(report)
+    }
+
+    /// Lays a load on the network that goes as fast as the system answers.
+    fn run_window(&mut self, window: &Window) -> Result<WindowReport, BenchError> {
+        let report = self.generator.run_window(window)?;
         self.own_losses += report.lost_by_generator;
         Ok(report)
     }

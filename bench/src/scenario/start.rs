@@ -9,12 +9,14 @@ use crate::error::BenchError;
 use crate::generator::{Generator, Load, Stream};
 use crate::lab::Lab;
 use crate::stats::median;
-use crate::system::{Routes, System};
+use crate::system::{Job, Routes, System};
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "start",
     title: "From the start of the program to the first answer, one solicitation a millisecond",
-    fits: |system| !matches!(system, System::Reference(Routes::Batched | Routes::None)),
+    fits: |system| {
+        !matches!(system, System::Reference(Routes::Batched | Routes::None) | System::Responder)
+    },
     many_targets: false,
     baseline: System::Ndppd,
     columns: &[Column { key: "start", title: "start ms", decimals: 1, compared: true }],
@@ -32,7 +34,7 @@ fn measure(trial: &Trial<'_>) -> Result<Figures, BenchError> {
 }
 
 fn start(trial: &Trial<'_>) -> Result<Duration, BenchError> {
-    let lab = Lab::new(trial.system.layout())?;
+    let lab = Lab::new(trial.system.layout(Job::Relay))?;
     let mut generator = Generator::new(lab.ends()?, 1);
     let load = Load {
         limit: START_LIMIT,
@@ -49,7 +51,7 @@ fn start(trial: &Trial<'_>) -> Result<Duration, BenchError> {
         let starter = scope.spawn(|| {
             // The generator has its processor for itself.
             cpu::pin(cpu::ROUTER)?;
-            trial.system.start(trial.programs, &lab)
+            trial.system.start(Job::Relay, trial.programs, &lab)
         });
         let report = generator.run(&load);
         let daemon = starter.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
