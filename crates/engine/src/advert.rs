@@ -7,7 +7,7 @@ use magpie_wire::{ALL_NODES, Advert, LinkAddr, Packet};
 
 use crate::binding::is_by_owner;
 use crate::engine::Engine;
-use crate::{Decision, Discard, Event, Evidence, Instant, LinkId, Lost};
+use crate::{Discard, Event, Evidence, Instant, LinkId, Lost};
 
 /// Defenses of addresses not known before that one station may make, and in which time.
 const MOST_DEFENSES: u32 = 16;
@@ -32,7 +32,7 @@ impl Engine {
             return self.counters.count(Discard::OwnTarget);
         }
         // Another proxy's word is no sign that the target is here.
-        if is_by_owner(&advert) && matches!(self.decide(target, id), Decision::Static { .. }) {
+        if is_by_owner(&advert) {
             self.sight(target, id, now);
         }
         if !self.is_sought(target) {

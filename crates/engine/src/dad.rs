@@ -13,7 +13,6 @@ use magpie_wire::{LinkAddr, Nonce, Solicit};
 
 use crate::delayed::Delayed;
 use crate::engine::Engine;
-use crate::fib::Purpose;
 use crate::{Decision, Discard, Evidence, Instant, LinkId, Members};
 
 /// How long a host waits for objections: RFC 4862 section 5.4, `RetransTimer`, for each probe.
@@ -88,21 +87,30 @@ impl Engine {
         if self.links.get(&id).is_some_and(|link| link.owns(target)) {
             return self.counters.count(Discard::OwnTarget);
         }
+        let decision = self.decide(target, id);
+        if decision == Decision::Deny {
+            return self.counters.count(Discard::Denied);
+        }
         if self.is_own_address(target, id) {
+            if decision == Decision::Uncovered && !self.relays_subnet_to(id) {
+                return self.counters.count(Discard::OutOfScope);
+            }
             return self.defend_own(id, target, lladdr, now);
         }
-        let to = match self.decide(target, id) {
-            Decision::Deny => return self.counters.count(Discard::Denied),
+        let to = match decision {
             Decision::Static { prefix_len } => {
                 return self.defend_by_rule(target, id, prefix_len, now);
             }
-            Decision::Route => {
-                return self.find_route(target, Some(id), Purpose::Defend(id), now);
-            }
+            // A host that we found ourselves is asked, whatever rule holds here: its route is
+            // ours and proves nothing.
+            Decision::Route if self.bindings.get(target).is_some() => Members::NONE,
+            Decision::Route => return self.defend_by_route(target, id, now),
             Decision::Probe(to) => to,
             // Nobody who asks there is answered, but it may be asked for elsewhere.
             Decision::Uncovered if self.is_sought_at(target, id) => Members::NONE,
-            Decision::Uncovered => return self.counters.count(Discard::OutOfScope),
+            Decision::Uncovered | Decision::Deny => {
+                return self.counters.count(Discard::OutOfScope);
+            }
         };
         let probe = SeenProbe { target, nonce, link: id, lladdr, at: now };
         if self.probes_seen.is_echo(&probe) {

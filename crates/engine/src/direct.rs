@@ -6,10 +6,15 @@ use std::time::Duration;
 use crate::engine::Engine;
 use crate::fib::{Answer, Purpose};
 use crate::resolution::Asker;
-use crate::{Discard, Egress, FoundRoute, Instant, LinkId, Output, RequestId};
+use crate::scope::SHORTEST_SUBNET;
+use crate::{Decision, Discard, Egress, FoundRoute, Instant, LinkId, Output, RequestId};
 
 /// How long an address that spoke on a link is taken to be there, where rules would answer for it.
 const SIGHTING_TIME: Duration = Duration::from_secs(300);
+/// Hosts that detect duplicates wait a second between two probes (RFC 4862 section 5.1).
+const DEFENSE_INTERVAL: Duration = Duration::from_millis(500);
+/// Defended addresses that are remembered for that time.
+const MOST_DEFENDED: usize = 1024;
 /// Addresses that spoke on links where rules would answer for them.
 const MOST_SIGHTED: usize = 4096;
 
@@ -17,7 +22,8 @@ impl Engine {
     /// Answers by a `static` rule, unless the target has spoken on the asker's own link: it
     /// answers itself there (RFC 4389 section 4.1).
     pub(crate) fn answer_by_rule(&mut self, asker: Asker, target: Ipv6Addr, now: Instant) {
-        if self.is_sighted(target, asker.link, now) {
+        let is_here = self.bindings.get(target).is_some_and(|known| known.link == asker.link);
+        if is_here || self.sighted.contains((asker.link, target), now) {
             return self.counters.count(Discard::SameLink);
         }
         self.reply(asker, target, false, now);
@@ -60,14 +66,18 @@ impl Engine {
         let target = question.target;
         match question.purpose {
             Purpose::Answer(asker) => self.on_route_known(asker, target, route, now),
-            // A route to a single address was made for a host that has it; one to more says
-            // nothing of who is there.
-            Purpose::Defend(link) if leads_away(route, link).is_some_and(|len| len == 128) => {
-                self.advertise_to_all(link, target, false, false);
-            }
-            Purpose::Defend(_) => self.counters.count(Discard::NotRouted),
-            Purpose::Settle => self.settle_by_route(target, route, now),
+            Purpose::Late(asker) => match away(route, asker.link) {
+                Some(away) => self.advertise(asker, target, away.is_own),
+                None => self.counters.count(Discard::NotRouted),
+            },
+            Purpose::Defend(link) => self.on_route_to_defend(target, link, route, now),
+            Purpose::Settle => self.settle_by_route(target, route, question.outdated, now),
         }
+    }
+
+    /// The kernel has not said which route it takes. Who asked will ask again.
+    pub(crate) fn on_route_unknown(&mut self, request: RequestId) {
+        self.fib.withdraw(request);
     }
 
     fn on_route_known(
@@ -77,11 +87,8 @@ impl Engine {
         route: Option<FoundRoute>,
         now: Instant,
     ) {
-        match leads_away(route, asker.link) {
-            Some(_) => {
-                let is_own = route.is_some_and(|route| route.egress == Egress::Local);
-                self.reply(asker, target, is_own, now);
-            }
+        match away(route, asker.link) {
+            Some(away) => self.reply(asker, target, away.is_own, now),
             None => self.counters.count(Discard::NotRouted),
         }
     }
@@ -91,35 +98,68 @@ impl Engine {
     /// everybody on the link from configuring an address in it.
     pub(crate) fn defend_by_rule(&mut self, target: Ipv6Addr, link: LinkId, len: u8, now: Instant) {
         if len == 128 {
-            self.advertise_to_all(link, target, false, false);
+            self.defend(target, link, now);
         } else {
             self.sight(target, link, now);
             self.counters.count(Discard::Unverified);
         }
     }
 
-    /// Notes that an address speaks on a link where a `static` rule would answer for it.
-    pub(crate) fn sight(&mut self, target: Ipv6Addr, link: LinkId, now: Instant) {
-        if !self.is_sighted(target, link, now) {
-            self.sighted.insert((link, target), now + SIGHTING_TIME, MOST_SIGHTED, now);
+    /// Somebody on `link` detects duplicates of an address that a `route` rule covers.
+    pub(crate) fn defend_by_route(&mut self, target: Ipv6Addr, link: LinkId, now: Instant) {
+        match self.fib.get(target, Some(link)) {
+            Some(Answer(route)) => self.on_route_to_defend(target, link, route, now),
+            None => self.find_route(target, Some(link), Purpose::Defend(link), now),
         }
     }
 
-    /// Whether an address is surely on `link` itself.
-    fn is_sighted(&self, target: Ipv6Addr, link: LinkId, now: Instant) -> bool {
-        self.sighted.contains((link, target), now)
-            || self.bindings.get(target).is_some_and(|binding| binding.link == link)
+    /// A route to a single address was made for a host that has it; one to more says nothing of
+    /// who is there.
+    fn on_route_to_defend(
+        &mut self,
+        target: Ipv6Addr,
+        link: LinkId,
+        route: Option<FoundRoute>,
+        now: Instant,
+    ) {
+        if away(route, link).is_some_and(|away| away.prefix_len == 128) {
+            self.defend(target, link, now);
+        } else {
+            self.counters.count(Discard::NotRouted);
+        }
+    }
+
+    /// Tells all nodes on `link` that `target` is taken (RFC 4862 section 5.4.4), unless they have
+    /// just been told.
+    fn defend(&mut self, target: Ipv6Addr, link: LinkId, now: Instant) {
+        if self.defended.contains((link, target), now) {
+            return self.counters.count(Discard::Repeated);
+        }
+        self.defended.insert((link, target), now + DEFENSE_INTERVAL, MOST_DEFENDED, now);
+        self.advertise_to_all(link, target, false, false);
+    }
+
+    /// Notes that an address speaks on `link`, if a `static` rule would answer for it there
+    /// because of its prefix. An address that was written down as such is not given up so easily.
+    pub(crate) fn sight(&mut self, address: Ipv6Addr, link: LinkId, now: Instant) {
+        let Decision::Static { prefix_len: 0..128 } = self.decide(address, link) else { return };
+        if !self.sighted.contains((link, address), now) {
+            self.sighted.insert((link, address), now + SIGHTING_TIME, MOST_SIGHTED, now);
+        }
     }
 }
 
-/// Returns the length of the prefix of a route that leads away from `link`. The default route
-/// leads anywhere, and says of no target that it exists.
-pub(crate) fn leads_away(route: Option<FoundRoute>, link: LinkId) -> Option<u8> {
-    let route = route?;
-    match route.egress {
-        Egress::Local => Some(route.prefix_len),
-        Egress::Device(egress) => {
-            (egress != link && route.prefix_len > 0).then_some(route.prefix_len)
-        }
-    }
+/// A route that leads away from a link.
+pub(crate) struct Away {
+    pub(crate) prefix_len: u8,
+    /// It leads to this host itself, which is a router.
+    pub(crate) is_own: bool,
+}
+
+/// Returns what is to be known of a route, if it leads away from `link`. Routes for very short
+/// prefixes, the default route first of all, lead anywhere and say of no target that it exists.
+pub(crate) fn away(route: Option<FoundRoute>, link: LinkId) -> Option<Away> {
+    let FoundRoute { egress, prefix_len } = route?;
+    let is_away = egress != Egress::Device(link) && prefix_len >= SHORTEST_SUBNET;
+    is_away.then_some(Away { prefix_len, is_own: egress == Egress::Local })
 }

@@ -31,7 +31,7 @@ const RESOLUTION_TIME: Duration = Duration::from_secs(5);
 /// Time after the start in which addresses and Router Advertisements arrive.
 const LEFTOVERS_TIME: Duration = Duration::from_secs(30);
 
-/// One relay: a set of links that together carry one subnet, all of them equal.
+/// One relay or responder: a set of links, equal but for what its rules say of them.
 ///
 /// A plain value without sockets, clock or log. The caller follows six rules:
 ///
@@ -64,6 +64,8 @@ pub struct Engine {
     pub(crate) fib: Fib,
     /// Addresses that spoke where a `static` rule would answer for them.
     pub(crate) sighted: Recent<(LinkId, Ipv6Addr)>,
+    /// Addresses defended by rules or routes a moment ago.
+    pub(crate) defended: Recent<(LinkId, Ipv6Addr)>,
     pub(crate) seen: SeenTargets,
     /// Memberships that rules call for.
     pub(crate) standing: BTreeSet<(LinkId, Ipv6Addr)>,
@@ -115,6 +117,7 @@ impl Engine {
             delayed: DelayedQueue::default(),
             fib: Fib::default(),
             sighted: Recent::new(),
+            defended: Recent::new(),
             seen: seen_targets,
             standing: BTreeSet::new(),
             member_count,
@@ -148,6 +151,7 @@ impl Engine {
             Input::Kernel(event) => self.on_kernel_event(event, now),
             Input::Ack { request, result } => self.on_ack(request, result, now),
             Input::Route { request, route } => self.on_route_found(request, route, now),
+            Input::RouteUnknown { request } => self.on_route_unknown(request),
             Input::Restore { target, link, lladdr } => self.on_restore(target, link, lladdr, now),
             Input::Timeout => self.on_timeout(now),
         }
@@ -172,7 +176,7 @@ impl Engine {
         if config.limits.seen != self.config.limits.seen {
             self.seen = SeenTargets::new(config.limits.seen, self.rng.u64(..));
         }
-        let routes_before = self.config.routes;
+        let (routes_before, timing_before) = (self.config.routes, self.config.timing);
         self.config = config;
         self.member_count = self.config.member_count();
         for (id, member) in members {
@@ -191,6 +195,9 @@ impl Engine {
         self.on_addresses_changed(now);
         if self.config.routes != routes_before {
             self.on_route_policy_changed(now);
+        }
+        if self.config.timing != timing_before {
+            self.on_timing_changed(now);
         }
         self.update_shared_timers();
     }

@@ -24,7 +24,7 @@ pub(crate) struct Question {
     pub(crate) from: Option<LinkId>,
     pub(crate) purpose: Purpose,
     /// The routes have changed since: the answer is not remembered.
-    outdated: bool,
+    pub(crate) outdated: bool,
 }
 
 /// What the answer is wanted for.
@@ -32,6 +32,8 @@ pub(crate) struct Question {
 pub(crate) enum Purpose {
     /// Somebody asks for the target.
     Answer(Asker),
+    /// Somebody asked for the target, and its answer was put off.
+    Late(Asker),
     /// Somebody detects duplicates of the target.
     Defend(LinkId),
     /// The target was found, and packets have to get there.
@@ -86,6 +88,11 @@ impl Fib {
             self.known.insert((question.target, question.from), Answer(route));
         }
         Some(question)
+    }
+
+    /// The kernel does not answer.
+    pub(crate) fn withdraw(&mut self, request: RequestId) {
+        self.asked.remove(&request);
     }
 
     /// Forgets what is known of a target whose host route we changed.

@@ -45,6 +45,11 @@ pub enum Input<'a> {
         /// The route; none if there is none, or if packets end there.
         route: Option<FoundRoute>,
     },
+    /// The kernel did not answer [`Output::FindRoute`](crate::Output::FindRoute).
+    RouteUnknown {
+        /// Which request.
+        request: RequestId,
+    },
     /// An address is said to be on a link: from the state file, or from an operator. It is probed
     /// before anything is promised for it.
     Restore {

@@ -9,7 +9,9 @@ use crate::engine::Engine;
 use crate::link::{Link, OwnAddress};
 use crate::resolution::Phase;
 use crate::route::{Acked, ROUTE_RETRY};
-use crate::{Event, Evidence, Instant, KernelEvent, LinkId, LinkInfo, Lost, RequestId, Timer};
+use crate::{
+    Event, Evidence, Instant, KernelEvent, LinkId, LinkInfo, Lost, RequestId, RoutePolicy, Timer,
+};
 
 impl Engine {
     pub(crate) fn on_kernel_event(&mut self, event: KernelEvent, now: Instant) {
@@ -162,8 +164,10 @@ impl Engine {
         link.info = info;
         let usable = link.usable();
         self.member_count = self.member_count.max(info.member.0.saturating_add(1));
-        if was_usable.is_none() {
+        if was_usable.is_none() && !self.syncing {
             self.update_standing();
+        }
+        if was_usable.is_none() {
             let joined = self.bindings.iter().filter(|(_, binding)| binding.joined);
             let mut wanted: Vec<_> = joined.map(|(target, _)| target).collect();
             for (other, link) in &self.links {
@@ -255,7 +259,11 @@ impl Engine {
         let own = OwnAddress { net: address, tentative, current: true };
         let known = link.addresses.iter_mut().find(|known| known.net.addr() == address.addr());
         if let Some(known) = known {
+            let is_news = (known.net, known.tentative) != (own.net, own.tentative);
             *known = own;
+            if !is_news {
+                return;
+            }
         } else {
             link.addresses.push(own);
             if !address.addr().is_unicast_link_local() {
@@ -316,7 +324,8 @@ impl Engine {
             return self.reconcile_route(target);
         }
         if self.bindings.get(target).is_some_and(|binding| binding.confirmed.is_none()) {
-            self.routes.want(target, Some(link));
+            let is_wanted = self.config.routes != RoutePolicy::Never;
+            self.routes.want(target, is_wanted.then_some(link));
             self.verify(target, now);
         }
         self.reconcile_route(target);

@@ -162,15 +162,15 @@ impl Engine {
         &mut self,
         target: Ipv6Addr,
         route: Option<FoundRoute>,
+        outdated: bool,
         now: Instant,
     ) {
         let Some(link) = self.bindings.get(target).map(|binding| binding.link) else { return };
-        if route.is_some_and(|route| route.egress == Egress::Device(link)) {
-            if self.is_routed(target, link) {
-                return self.on_routed(target, now);
-            }
-            // The routes have changed since.
+        if outdated {
             return self.find_route(target, None, Purpose::Settle, now);
+        }
+        if route.is_some_and(|route| route.egress == Egress::Device(link)) {
+            return self.on_routed(target, now);
         }
         self.routes.want(target, Some(link));
         self.reconcile_route(target);
@@ -190,15 +190,18 @@ impl Engine {
 
     /// Makes the host routes of all that is known agree with another policy.
     pub(crate) fn on_route_policy_changed(&mut self, now: Instant) {
+        if self.config.routes == RoutePolicy::Never {
+            let targets: Vec<_> = self.routes.targets().collect();
+            for target in targets {
+                self.routes.want(target, None);
+                self.reconcile_route(target);
+            }
+            return;
+        }
         let confirmed = self.bindings.iter().filter(|(_, binding)| binding.confirmed.is_some());
         let targets: Vec<_> = confirmed.map(|(target, _)| target).collect();
         for target in targets {
-            if self.config.routes == RoutePolicy::Never {
-                self.routes.want(target, None);
-                self.reconcile_route(target);
-            } else {
-                self.settle(target, now);
-            }
+            self.settle(target, now);
         }
     }
 
@@ -414,6 +417,19 @@ impl Engine {
         let last = sent + 1 == timing.probe_retries;
         let next = if last { now + RETRANS_TIMER } else { now + timing.probe_interval };
         binding.upkeep = Upkeep { sent: sent + 1, next: next.round_up(timing.alarm_interval) };
+    }
+
+    /// Brings forward what other timing makes due sooner.
+    pub(crate) fn on_timing_changed(&mut self, now: Instant) {
+        self.held_down.retain(|_| false);
+        let latest = self.next_upkeep(now);
+        let targets: Vec<_> = self.bindings.iter().map(|(target, _)| target).collect();
+        for target in targets {
+            if let Some(binding) = self.bindings.get_mut(target) {
+                binding.upkeep.next = binding.upkeep.next.min(latest);
+            }
+            self.update_binding_timer(target);
+        }
     }
 
     fn next_upkeep(&self, now: Instant) -> Instant {

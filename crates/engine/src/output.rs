@@ -20,7 +20,8 @@ pub enum Output {
         op: KernelOp,
     },
     /// Find the route that the kernel would take now. Exactly one
-    /// [`Input::Route`](crate::Input::Route) answers it.
+    /// [`Input::Route`](crate::Input::Route) answers it, or
+    /// [`Input::RouteUnknown`](crate::Input::RouteUnknown).
     FindRoute {
         /// Pairs the question with its answer.
         request: RequestId,

@@ -14,7 +14,7 @@ use crate::{Instant, LinkId, Prefixes, ScopePrefix};
 const MAX_ANNOUNCED: usize = 64;
 /// The shortest prefix that is taken from an address or a router. Nobody's link is larger, and
 /// claiming more than the subnet takes other networks down.
-const SHORTEST: u8 = 32;
+pub(crate) const SHORTEST_SUBNET: u8 = 32;
 
 /// RFC 4862 section 5.5.3 e.
 const TWO_HOURS: Duration = Duration::from_secs(7200);
@@ -170,7 +170,7 @@ impl Scope {
 }
 
 fn is_subnet(prefix: Ipv6Net) -> bool {
-    (SHORTEST..128).contains(&prefix.prefix_len())
+    (SHORTEST_SUBNET..128).contains(&prefix.prefix_len())
         && !prefix.network().is_unicast_link_local()
         && !prefix.network().is_multicast()
 }

@@ -74,8 +74,9 @@ impl SeenTargets {
         }
     }
 
-    /// Whether `asker` got the last two answers, both within the last `window`.
-    pub(crate) fn was_answered_twice(
+    /// Counts an answer, unless `asker` got the last two, both within the last `window`; tells
+    /// whether it did.
+    pub(crate) fn answer(
         &mut self,
         target: Ipv6Addr,
         link: LinkId,
@@ -83,19 +84,19 @@ impl SeenTargets {
         window: Duration,
         now: Instant,
     ) -> bool {
-        self.find(target, link).is_some_and(|seen| {
-            seen.answers
-                .iter()
-                .all(|answer| answer.is_some_and(|(to, at)| to == asker && now.since(at) < window))
-        })
-    }
-
-    /// Counts an answer.
-    pub(crate) fn answer(&mut self, target: Ipv6Addr, link: LinkId, asker: Ipv6Addr, now: Instant) {
-        if let Some(seen) = self.find(target, link) {
+        let row = self.row(target, link);
+        let Some(seen) = row.iter_mut().flatten().find(|seen| seen.is(target, link)) else {
+            return true;
+        };
+        let is_repeated = seen
+            .answers
+            .iter()
+            .all(|answer| answer.is_some_and(|(to, at)| to == asker && now.since(at) < window));
+        if !is_repeated {
             seen.answered += 1;
             seen.answers = [Some((asker, now)), seen.answers[0]];
         }
+        !is_repeated
     }
 
     /// Returns all that are remembered, by address.
@@ -111,10 +112,6 @@ impl SeenTargets {
         let mut list: Vec<_> = seen.collect();
         list.sort_unstable_by_key(|seen| (seen.target, seen.link));
         list
-    }
-
-    fn find(&mut self, target: Ipv6Addr, link: LinkId) -> Option<&mut Seen> {
-        self.row(target, link).iter_mut().flatten().find(|seen| seen.is(target, link))
     }
 
     fn row(&mut self, target: Ipv6Addr, link: LinkId) -> &mut [Option<Seen>] {
@@ -162,7 +159,8 @@ mod tests {
         let mut seen = SeenTargets::new(16, 1);
         seen.ask(target(1), LINK, at(10));
         seen.ask(target(1), LINK, at(20));
-        seen.answer(target(1), LINK, target(9), at(20));
+        let window = Duration::from_secs(5);
+        assert!(seen.answer(target(1), LINK, target(9), window, at(20)));
         seen.ask(target(1), LinkId(3), at(20));
         let list = seen.list(at(30));
         let first = SeenTarget {
@@ -175,13 +173,21 @@ mod tests {
         };
         assert_eq!(list.len(), 2);
         assert_eq!(list[0], first);
+    }
+
+    #[test]
+    fn an_asker_gets_two_answers_in_a_window() {
+        let mut seen = SeenTargets::new(16, 1);
         let window = Duration::from_secs(5);
-        assert!(!seen.was_answered_twice(target(1), LINK, target(9), window, at(21)));
-        seen.answer(target(1), LINK, target(9), at(21));
-        assert!(seen.was_answered_twice(target(1), LINK, target(9), window, at(24)));
-        assert!(!seen.was_answered_twice(target(1), LINK, target(9), window, at(25)));
-        seen.answer(target(1), LINK, target(8), at(22));
-        assert!(!seen.was_answered_twice(target(1), LINK, target(9), window, at(24)));
+        let mut answer =
+            |asker, seconds| seen.answer(target(1), LINK, target(asker), window, at(seconds));
+        assert!(answer(9, 20), "it was never asked for, so there is nothing to count");
+        seen.ask(target(1), LINK, at(20));
+        let mut answer =
+            |asker, seconds| seen.answer(target(1), LINK, target(asker), window, at(seconds));
+        assert!(answer(9, 20) && answer(9, 21));
+        assert!(!answer(9, 24));
+        assert!(answer(9, 25) && answer(8, 25) && answer(9, 25));
     }
 
     #[test]

@@ -6,8 +6,9 @@ use std::time::Duration;
 use magpie_wire::{LinkAddr, Packet, Solicit};
 
 use crate::delayed::Delayed;
-use crate::direct::leads_away;
+use crate::direct::away;
 use crate::engine::Engine;
+use crate::fib::{Answer, Purpose};
 use crate::resolution::{Asker, Phase};
 use crate::{Decision, Discard, Evidence, Instant, LinkId, Members};
 
@@ -92,9 +93,7 @@ impl Engine {
         if source.is_unicast_link_local() || self.link_of_lladdr(lladdr).is_some() {
             return;
         }
-        if matches!(self.decide(source, link), Decision::Static { .. }) {
-            self.sight(source, link, now);
-        }
+        self.sight(source, link, now);
         if self.bindings.get(source).is_some() || self.is_sought_at(source, link) {
             self.on_hint(source, link, lladdr, Evidence::Solicitation, now);
         }
@@ -111,7 +110,7 @@ impl Engine {
             self.counters.count(Discard::SameLink);
             return self.doubt(asker, target, now);
         }
-        if !self.may_tell(target, asker.link, link) {
+        if !self.member(link).is_some_and(|member| to.contains(member)) {
             // It is where the rules do not look for it.
             return self.counters.count(Discard::OutOfScope);
         }
@@ -141,10 +140,9 @@ impl Engine {
     /// Answers for a target that is sure to be elsewhere, unless the asker has just been answered.
     pub(crate) fn reply(&mut self, asker: Asker, target: Ipv6Addr, router: bool, now: Instant) {
         let Asker { link, source, .. } = asker;
-        if self.seen.was_answered_twice(target, link, source, REPEAT_WINDOW, now) {
+        if !self.seen.answer(target, link, source, REPEAT_WINDOW, now) {
             return self.counters.count(Discard::Repeated);
         }
-        self.seen.answer(target, link, source, now);
         let longest = self.link_config(link).answer_delay;
         if asker.multicast && !longest.is_zero() {
             let wait = longest.mul_f64(self.rng.f64());
@@ -162,10 +160,10 @@ impl Engine {
             Decision::Deny => None,
             _ if self.holds_elsewhere(target) => Some(true),
             Decision::Static { .. } => Some(false),
-            Decision::Route => {
-                let answer = self.fib.get(target, Some(link));
-                answer.and_then(|answer| leads_away(answer.0, link)).map(|_| false)
-            }
+            Decision::Route => match self.fib.get(target, Some(link)) {
+                Some(Answer(route)) => away(route, link).map(|away| away.is_own),
+                None => return self.find_route(target, Some(link), Purpose::Late(asker), now),
+            },
             Decision::Probe(_) | Decision::Uncovered => self
                 .bindings
                 .get(target)

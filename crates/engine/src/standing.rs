@@ -12,33 +12,32 @@ use crate::{Decision, LinkId, Method, RulePrefix};
 
 /// Rules for longer prefixes than this name addresses rather than networks.
 const SHORTEST: u8 = 120;
+/// Host routes of others that are looked at. There may be a full routing table of them.
+const MOST_ROUTED: usize = 16_384;
 
 impl Engine {
     /// Joins and leaves until the memberships are those that the rules call for.
     pub(crate) fn update_standing(&mut self) {
         let mut wanted = BTreeSet::new();
+        let room = self.config.limits.groups_per_link;
         for (id, link) in &self.links {
-            for rule in self.config.rules.iter() {
-                let RulePrefix::Net(net) = rule.prefix else { continue };
-                if rule.method != Method::Static
-                    || net.prefix_len() < SHORTEST
-                    || !rule.on.contains(link.info.member)
+            let named = self.config.rules.iter().filter_map(|rule| match rule.prefix {
+                RulePrefix::Net(net)
+                    if rule.method == Method::Static
+                        && rule.on.contains(link.info.member)
+                        && net.prefix_len() >= SHORTEST =>
                 {
-                    continue;
+                    Some(net.network().to_bits()..=net.broadcast().to_bits())
                 }
-                let (first, last) = (net.network().to_bits(), net.broadcast().to_bits());
-                let targets = (first..=last).map(Ipv6Addr::from_bits);
-                let room = self.config.limits.groups_per_link;
-                let covered = targets
-                    .filter(|target| matches!(self.decide(*target, *id), Decision::Static { .. }));
-                wanted.extend(covered.take(room).map(|target| (*id, target)));
-            }
-            let routed = self.routes.foreign_targets();
-            wanted.extend(
-                routed
-                    .filter(|target| self.is_routed_for(*target, *id))
-                    .map(|target| (*id, target)),
-            );
+                _ => None,
+            });
+            let named = named.flatten().map(Ipv6Addr::from_bits).take(room);
+            let is_static =
+                |target: &Ipv6Addr| matches!(self.decide(*target, *id), Decision::Static { .. });
+            let routed = self.routes.foreign_targets().take(MOST_ROUTED);
+            let is_routed = |target: &Ipv6Addr| self.decide(*target, *id) == Decision::Route;
+            let targets = named.filter(is_static).chain(routed.filter(is_routed)).take(room);
+            wanted.extend(targets.map(|target| (*id, target)));
         }
         let before = std::mem::take(&mut self.standing);
         for (link, target) in before.difference(&wanted) {
@@ -56,9 +55,10 @@ impl Engine {
         while let Some(link) = self.link_after(last) {
             last = Some(link);
             let is_static = matches!(self.decide(target, link), Decision::Static { .. });
-            let is_routed = self.routes.is_foreign(target) && self.is_routed_for(target, link);
+            let is_routed =
+                self.routes.is_foreign(target) && self.decide(target, link) == Decision::Route;
             let key = (link, target);
-            if is_routed && self.standing.insert(key) {
+            if is_routed && self.standing.len() < MOST_ROUTED && self.standing.insert(key) {
                 self.join(link, target);
             } else if !is_routed && !is_static && self.standing.remove(&key) {
                 self.leave(link, target);
@@ -69,9 +69,5 @@ impl Engine {
     /// A link is gone, and its memberships with it.
     pub(crate) fn forget_standing(&mut self, link: LinkId) {
         self.standing.retain(|(on, _)| *on != link);
-    }
-
-    fn is_routed_for(&self, target: Ipv6Addr, on: LinkId) -> bool {
-        self.decide(target, on) == Decision::Route
     }
 }

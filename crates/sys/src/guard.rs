@@ -319,6 +319,9 @@ impl Draft<'_> {
                 push_load_payload(buffer, PayloadBase::TransportHeader, 1, REGISTER);
                 push_compare(buffer, CmpOps::Gte, &[ROUTER_SOLICITATION]);
                 push_compare(buffer, CmpOps::Lte, &[REDIRECT]);
+                // Most solicitations go to groups, and loading the destination is what takes longest.
+                push_load_meta(buffer, MetaKeys::Pkttype);
+                push_compare(buffer, CmpOps::Eq, &[PACKET_HOST]);
                 push_load_meta(buffer, MetaKeys::Iif);
                 // The destination is what a frame begins with.
                 push_load_payload(buffer, PayloadBase::LinkLayerHeader, 6, NEXT_REGISTER);
@@ -479,5 +482,7 @@ const ETHERTYPE_IPV6: u16 = 0x86dd;
 const ICMPV6: u8 = 58;
 const ROUTER_SOLICITATION: u8 = 133;
 const REDIRECT: u8 = 137;
+/// Kind of a frame that was sent to the link-layer address of the device (packet(7)).
+const PACKET_HOST: u8 = 0;
 /// `NLM_F_APPEND`.
 const APPEND: u16 = 0x800;

@@ -79,6 +79,7 @@ pub(crate) struct Bench {
     /// When everybody on a link was last asked for a target.
     searched: BTreeMap<(LinkId, Ipv6Addr), Instant>,
     config: Config,
+    loses_route_answers: bool,
     routing: Routing,
     held: VecDeque<(RequestId, KernelOp)>,
     log: Vec<(Instant, Output)>,
@@ -131,6 +132,7 @@ impl Bench {
             addresses: BTreeMap::new(),
             searched: BTreeMap::new(),
             config,
+            loses_route_answers: false,
             routing: Routing::AtOnce,
             held: VecDeque::new(),
             log: Vec::new(),
@@ -330,6 +332,11 @@ impl Bench {
         self.routing = Routing::Held;
     }
 
+    /// From now on the kernel answers no question about routes, or does.
+    pub(crate) fn lose_route_answers(&mut self, lost: bool) {
+        self.loses_route_answers = lost;
+    }
+
     pub(crate) fn refuse_routes(&mut self, errno: i32) {
         self.routing = Routing::Refused(errno);
     }
@@ -508,6 +515,9 @@ impl Bench {
                 Some(Answer::Route(request, route)) => {
                     self.engine.handle(Input::Route { request, route }, self.now);
                 }
+                Some(Answer::RouteUnknown(request)) => {
+                    self.engine.handle(Input::RouteUnknown { request }, self.now);
+                }
                 Some(Answer::Frame(link, frame)) => {
                     self.engine.handle(Input::Frame { link, bytes: &frame.bytes() }, self.now);
                 }
@@ -538,6 +548,9 @@ impl Bench {
                         answers.push_back(Answer::Ack(request, Ok(())));
                     }
                 }
+            }
+            Output::FindRoute { request, .. } if self.loses_route_answers => {
+                answers.push_back(Answer::RouteUnknown(request));
             }
             Output::FindRoute { request, target, from } => {
                 answers.push_back(Answer::Route(request, self.find_route(target, from)));
@@ -669,9 +682,8 @@ impl Bench {
     /// State before promise: packets for the target would leave on another link.
     fn check_promise(&self, link: LinkId, target: Ipv6Addr, said: &str) {
         let decision = self.config.rules.decide(target, member(link), Some(64));
-        if matches!(decision, Decision::Static { .. } | Decision::Route)
-            || self.config.routes != RoutePolicy::All
-        {
+        let is_left_to_others = self.config.routes == RoutePolicy::Never;
+        if matches!(decision, Decision::Static { .. } | Decision::Route) || is_left_to_others {
             return;
         }
         let is_own = self
@@ -679,7 +691,11 @@ impl Bench {
             .iter()
             .any(|((on, own), state)| *on != link && *own == target && !state.tentative);
         let leads = self.foreign.get(&target).or_else(|| self.routes.get(&target));
-        let is_routed = leads.is_some_and(|to| *to != link);
+        let is_found = self.config.routes == RoutePolicy::Needed
+            && self
+                .find_route(target, None)
+                .is_some_and(|found| found.egress != Egress::Device(link));
+        let is_routed = leads.is_some_and(|to| *to != link) || is_found;
         assert!(is_own || is_routed, "{said}: no route leads there");
     }
 
@@ -708,6 +724,7 @@ impl Bench {
 enum Answer {
     Ack(RequestId, Result<(), i32>),
     Route(RequestId, Option<FoundRoute>),
+    RouteUnknown(RequestId),
     Frame(LinkId, Frame),
 }
 

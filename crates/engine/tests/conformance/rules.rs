@@ -5,7 +5,7 @@ use std::time::Duration;
 use magpie_engine::{
     AddressSet, BindingState, Config, Discard, Egress, KernelEvent, Limits, LinkConfig, LinkId,
     List, ListKind, Member, Members, Method, Prefixes, RoutePolicy, RouterFlag, Rule, RulePrefix,
-    Rules,
+    Rules, Timing,
 };
 use magpie_wire::solicited_node;
 
@@ -274,6 +274,144 @@ fn dad_13_a_route_defends_only_the_single_address_that_it_leads_to() {
     bench.ignores(UP, &dad(X, EVIL), Discard::NotRouted);
     bench.hear(UP, &dad(Y, EVIL));
     assert_eq!(bench.heard(), ["up mA>33:33:00:00:00:01 fe80::10>ff02::1 NA P::77 - +TLLA mA"]);
+}
+
+#[test]
+fn routes_for_very_short_prefixes_say_of_no_target_that_it_exists() {
+    for (net, egress) in [("2000::/3", DOCKER), ("::/1", DOCKER), ("::/0", Egress::Local)] {
+        let mut bench = answering(Method::Route);
+        bench.found.insert(net.parse().unwrap(), Some(egress));
+        bench.ignores(UP, &ns(X), Discard::NotRouted);
+    }
+}
+
+#[test]
+fn dad_05_our_own_route_to_a_host_that_moves_is_no_reason_to_defend_its_address() {
+    let to_dn = Method::Probe { to: members(&[DN]) };
+    let mut bench = Bench::with(responder(vec![
+        rule("2001:db8:1::/64", &[UP], Method::Route),
+        rule("2001:db8:1::/64", &[THIRD], to_dn),
+    ]));
+    bench.add_third();
+    bench.host(X, DN, MH);
+    bench.hear(THIRD, &ns(X));
+    assert_eq!(bench.routes.get(&X), Some(&DN));
+    bench.power_off(X);
+    bench.forget_log();
+    bench.hear(UP, &dad(X, MH));
+    bench.advance(Duration::from_secs(2));
+    let heard = bench.heard();
+    assert!(heard.iter().all(|said| !said.contains("NA P::21")), "{heard:?}");
+}
+
+#[test]
+fn dad_17_a_defense_by_rule_or_route_is_not_repeated_for_every_probe() {
+    let mut routed = answering(Method::Route);
+    routed.found.insert("2001:db8:1::21/128".parse().unwrap(), Some(DOCKER));
+    let named = Bench::with(responder(vec![rule("2001:db8:1::21/128", &[UP], Method::Static)]));
+    for mut bench in [routed, named] {
+        for number in 0..20 {
+            bench.hear(UP, &dad(X, crate::names::station(number)));
+            bench.advance_ms(10);
+        }
+        assert_eq!(bench.heard().len(), 1);
+        bench.advance_ms(500);
+        bench.hear(UP, &dad(X, EVIL));
+        assert_eq!(bench.heard().len(), 1);
+    }
+}
+
+#[test]
+fn an_address_that_was_written_down_is_not_given_up_for_one_frame() {
+    let mut bench = Bench::with(responder(vec![rule("2001:db8:1::21/128", &[UP], Method::Static)]));
+    bench.hear(UP, &ns(Y).by(EVIL, X).slla(EVIL));
+    bench.hear(UP, &na(X, EVIL).flags("O").for_all());
+    bench.forget_log();
+    bench.hear(UP, &ns(X));
+    assert_eq!(bench.heard(), [ok_na(X)]);
+}
+
+#[test]
+fn own_addresses_are_defended_only_where_the_rules_cover_them() {
+    let own = ip("2001:db8:9::1");
+    let mut bench = Bench::with(responder(vec![rule("2001:db8:1::/64", &[UP], Method::Static)]));
+    bench.address(DN, "2001:db8:9::1/64");
+    bench.ignores(UP, &dad(own, EVIL), Discard::OutOfScope);
+    bench.reconfigure(responder(vec![rule("2001:db8:9::/64", &[UP], Method::Deny)]));
+    bench.ignores(UP, &dad(own, EVIL), Discard::Denied);
+    bench.reconfigure(Config::default());
+    bench.forget_log();
+    bench.hear(UP, &dad(own, EVIL));
+    assert_eq!(bench.heard().len(), 1);
+}
+
+#[test]
+fn a_delayed_answer_by_route_is_the_same_as_one_at_once() {
+    let answer_delay = Duration::from_secs(1);
+    let config = Config::alike(LinkConfig { answer_delay, ..LinkConfig::default() });
+    let rules = responder(vec![rule("2001:db8:1::/64", &[UP], Method::Route)]).rules;
+    let mut bench = Bench::with(Config { rules, ..config });
+    bench.found.insert("2001:db8:1::21/128".parse().unwrap(), Some(Egress::Local));
+    bench.hear(UP, &ns(X));
+    // Some other route changes meanwhile.
+    bench.kernel(KernelEvent::RoutesChanged);
+    bench.advance(answer_delay);
+    assert_eq!(bench.heard(), ["up mA>mU fe80::10>fe80::1 NA P::21 RS +TLLA mA"]);
+}
+
+#[test]
+fn what_the_kernel_did_not_answer_is_asked_again() {
+    let mut bench = answering(Method::Route);
+    bench.lose_route_answers(true);
+    bench.hear(UP, &ns(X));
+    assert_eq!(bench.heard().len(), 0);
+    bench.lose_route_answers(false);
+    bench.found.insert("2001:db8:1::/64".parse().unwrap(), Some(DOCKER));
+    bench.hear(UP, &ns(X));
+    assert_eq!(bench.heard(), [ok_na(X)]);
+}
+
+#[test]
+fn memberships_by_rules_survive_a_resync_and_are_bounded() {
+    let mut bench = answering(Method::Route);
+    bench.foreign_route(Y, THIRD);
+    let group = (UP, solicited_node(Y));
+    assert!(bench.groups.contains(&group));
+    bench.forget_log();
+    bench.resync();
+    bench.add_third();
+    assert!(bench.groups.contains(&group));
+    assert!(bench.done().iter().all(|done| !done.starts_with("leave")), "{:?}", bench.done());
+
+    let many =
+        (0..100).map(|net| rule(&format!("2001:db8:1::{net:x}00/120"), &[UP], Method::Static));
+    let limits = Limits { groups_per_link: 300, ..Limits::default() };
+    let config = Config { limits, ..responder(many.collect()) };
+    let bench = Bench::with(config);
+    assert!(bench.groups.len() <= 300, "{}", bench.groups.len());
+}
+
+#[test]
+fn routes_left_to_others_are_not_adopted_either() {
+    let mut bench = Bench::empty(Config { routes: RoutePolicy::Never, ..Config::default() }, 1);
+    bench.routes.insert(X, DN);
+    bench.host(X, DN, MH);
+    bench.start();
+    bench.advance(Duration::from_secs(40));
+    assert!(bench.routes.is_empty());
+    assert!(bench.state(X).is_some());
+}
+
+#[test]
+fn shorter_times_are_in_force_at_once() {
+    let timing =
+        |seconds| Timing { probe_interval: Duration::from_secs(seconds), ..Timing::default() };
+    let mut bench = Bench::with(Config { timing: timing(86_400), ..Config::default() });
+    bench.known(X, DN);
+    bench.power_off(X);
+    bench.reconfigure(Config { timing: timing(60), ..Config::default() });
+    bench.advance(Duration::from_secs(900));
+    assert_eq!(bench.state(X), None);
 }
 
 #[test]
