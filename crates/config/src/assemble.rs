@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use crate::Diagnostic;
 use crate::draft::{self, Drafts, Entry};
 use crate::model::{self, Kind};
-use crate::read::{Place, Placed};
+use crate::read::{Place, Placed, listed};
+use crate::suggest::closest;
 
 /// Puts everything together; `linked` says that each relay must have enough links.
 pub(crate) fn assemble(
@@ -109,14 +110,26 @@ impl Assembly<'_> {
             if links.iter().any(|link| link.value == table.name.value) {
                 continue;
             }
-            if place.source >= draft.links_source {
-                links.push(table.name.clone());
-            } else {
-                self.remarks.push(
+            let name = &table.name.value;
+            match draft.links_source {
+                Some(given) if place.source == given => {
+                    let all = draft.links.iter().map(|link| link.value.as_str());
+                    let error = place
+                        .error(format!("the link `{name}` is not among `links`"))
+                        .help(format!("`links` has: {}", listed(all.clone())));
+                    self.remarks.push(match closest(name, all) {
+                        Some(meant) => error.label(format!("did you mean `{meant}`?")),
+                        None => error.label("add it to `links`"),
+                    });
+                    // Rules about it are not wrong once more.
+                    links.push(table.name.clone());
+                }
+                Some(given) if place.source < given => self.remarks.push(
                     place
-                        .warning(format!("the link `{}` is not among the links", table.name.value))
+                        .warning(format!("the link `{name}` is not among the links"))
                         .label("a later file replaced `links`: this table has no effect"),
-                );
+                ),
+                _ => links.push(table.name.clone()),
             }
         }
         let has = |name: &String| links.iter().any(|link| link.value == *name);

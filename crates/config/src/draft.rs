@@ -7,7 +7,7 @@ mod settings;
 use std::time::Duration;
 
 use magpie_engine::{NaSource, RouterFlag};
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 use rule::{Home, read_link, read_links, read_rule};
 use settings::{
@@ -17,6 +17,7 @@ use settings::{
 use crate::Diagnostic;
 use crate::model::{self, Kind, Pattern, Role, RulePrefix};
 use crate::read::{Fields, Place, Placed, Reader, Value};
+use crate::suggest::closest;
 
 /// A relay or responder as far as it was read.
 #[derive(Debug)]
@@ -25,9 +26,11 @@ pub(crate) struct Relay {
     pub(crate) model: model::Relay,
     /// Where its last table stands.
     pub(crate) place: Place,
-    /// `links`, and in which source they were given last.
+    /// Where it got its name.
+    name_place: Place,
+    /// `links`, and in which source they were given last, if they were.
     pub(crate) links: Vec<Placed<String>>,
-    pub(crate) links_source: usize,
+    pub(crate) links_source: Option<usize>,
     pub(crate) prefixes: Option<Place>,
     pub(crate) link_tables: Vec<Link>,
     pub(crate) rules: Vec<Rule>,
@@ -119,6 +122,10 @@ impl Drafts {
         for (table, span, kind) in tables {
             self.read_relay(reader, reader.fields(table, span, header(kind)), kind);
         }
+        // Whoever mistyped the header of one has configured something.
+        let mistyped =
+            |key: &str| !HEADERS.contains(&key) && closest(&key.to_lowercase(), HEADERS).is_some();
+        self.incomplete |= table.keys().any(|key| mistyped(key.get_ref()));
         fields.finish(reader, MISPLACED_AT_TOP);
     }
 
@@ -130,7 +137,14 @@ impl Drafts {
         let unnamed = reader.errors() > before;
         let before = reader.errors();
         let links = fields.take("links").map(|value| read_links(reader, value));
-        let tables = fields.take("link").map(|value| reader.tables(value, nested(kind, "link")));
+        let tables = fields.take("link").map(|value| {
+            if is_text(value) {
+                let remark = fields.key_place("link").error("`link` is a table about one link");
+                reader.remark(remark.label("did you mean `links`?"));
+                return Vec::new();
+            }
+            reader.tables(value, nested(kind, "link"))
+        });
         let mut incomplete = reader.errors() > before;
         let mut link_tables = Vec::new();
         let mut link_rules = Vec::new();
@@ -181,7 +195,8 @@ impl Drafts {
             }
             index
         } else {
-            self.relays.push(Relay::new(name.value, kind, place.clone()));
+            let name_place = name.place;
+            self.relays.push(Relay { name_place, ..Relay::new(name.value, kind, place.clone()) });
             self.relays.len() - 1
         };
         let Some(draft) = self.relays.get_mut(index) else { return };
@@ -189,7 +204,7 @@ impl Drafts {
         draft.incomplete |= incomplete;
         if let Some(links) = links {
             draft.links = links;
-            draft.links_source = reader.source();
+            draft.links_source = Some(reader.source());
         }
         draft.link_tables.extend(link_tables);
         draft.read(reader, fields, link_rules);
@@ -201,9 +216,10 @@ impl Relay {
         let model = model::Relay { name, ..model::Relay::new(kind, [""; 0]) };
         Self {
             model,
+            name_place: place.clone(),
             place,
             links: Vec::new(),
-            links_source: 0,
+            links_source: None,
             prefixes: None,
             link_tables: Vec::new(),
             rules: Vec::new(),
@@ -260,7 +276,8 @@ fn conflict(
     kind: Kind,
     source: usize,
 ) -> Option<Diagnostic> {
-    let (before, text) = (earlier.place.clone(), &name.value);
+    let text = &name.value;
+    let before = earlier.name_place.clone();
     if before.source == source {
         let error = name
             .place
@@ -273,6 +290,7 @@ fn conflict(
             error.help("a relay or responder without `name` is called after its links")
         });
     }
+    let before = earlier.place.clone();
     (earlier.model.kind != kind).then(|| {
         name.place
             .error(format!("`{text}` is a {} in an earlier file", word(earlier.model.kind)))
@@ -310,6 +328,14 @@ fn nested(kind: Kind, table: &'static str) -> &'static str {
     }
 }
 
+/// Whether it is text, or a list of texts.
+fn is_text(value: &Value<'_>) -> bool {
+    match value.get_ref() {
+        DeValue::Array(all) => all.iter().all(|value| value.get_ref().is_str()),
+        value => value.is_str(),
+    }
+}
+
 fn read_name(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<Placed<String>> {
     let text = reader.string(value, "\"home\"")?;
     let place = reader.place(value.span());
@@ -321,6 +347,9 @@ fn read_name(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<Placed<String
     }
     Some(Placed { value: text.to_owned(), place })
 }
+
+/// Keys of the tables that configure something.
+const HEADERS: [&str; 2] = ["relay", "responder"];
 
 const EXAMPLE_LINKS: &str = "for example `links = [\"wan\", \"br-lan\"]`";
 

@@ -10,7 +10,7 @@ use crate::assemble::assemble;
 use crate::draft::Drafts;
 use crate::model::Config;
 use crate::read::{Reader, lines, touch};
-use crate::{Diagnostic, Diagnostics, Severity, Source};
+use crate::{Diagnostic, Diagnostics, Severity, Source, strangers};
 
 /// A configuration that can be used.
 #[derive(Clone, Debug)]
@@ -151,17 +151,27 @@ fn parse_files(
             continue;
         }
         let (table, errors) = DeTable::parse_recoverable(&source.text);
+        if !errors.is_empty()
+            && let Some(error) = strangers::remark(index, source)
+        {
+            remarks.push(error);
+            legible = false;
+            continue;
+        }
         let mut reader = Reader::new(index, &source.text);
         drafts.read(&mut reader, table.get_ref());
         let garbled: Vec<_> = remarks.extract_if(.., |remark| remark.source == index).collect();
+        let unclosed = errors.iter().any(|error| error.message().starts_with(UNCLOSED));
         let mut syntax: Vec<Diagnostic> = syntax_errors(index, errors, &source.text)
             .into_iter()
             .filter(|error| !garbled.iter().any(|other| touch(&other.span, &error.span)))
             .collect();
         syntax.extend(garbled);
         legible &= syntax.is_empty();
-        let swallowed =
-            syntax.iter().find(|error| error.message == NO_END).map(|error| error.span.start);
+        let swallows = |error: &&Diagnostic| {
+            error.message == NO_END || unclosed && error.message == NO_TEXT_END
+        };
+        let swallowed = syntax.iter().find(swallows).map(|error| error.span.start);
         // What stands in a line that could not be read was perhaps never meant.
         let spoiled: Vec<_> = syntax
             .iter()
@@ -205,7 +215,11 @@ fn garbled(remarks: &[Diagnostic], source: usize) -> bool {
 /// Turns what the parser says into remarks.
 fn syntax_errors(source: usize, errors: Vec<toml::de::Error>, text: &str) -> Vec<Diagnostic> {
     // An array that is never closed swallows the rest of the file; one remark on that will do.
-    let unclosed = errors.iter().any(|error| error.message().starts_with("unclosed array,"));
+    let unclosed = errors.iter().any(|error| error.message().starts_with(UNCLOSED));
+    // A text that is never closed takes the `]` with it, and is what is to be told then.
+    let is_endless = |error: &toml::de::Error| error.message() == ENDLESS_TEXT;
+    let endless = unclosed && errors.iter().any(is_endless);
+    let errors = errors.into_iter().filter(|error| !endless || is_endless(error));
     let mut remarks: Vec<Diagnostic> = Vec::new();
     for error in errors {
         let span = error.span().unwrap_or(text.len()..text.len());
@@ -214,14 +228,22 @@ fn syntax_errors(source: usize, errors: Vec<toml::de::Error>, text: &str) -> Vec
             None => (error.message(), None),
         };
         if unclosed && message == "unexpected `=` in array" {
-            if let Some(last) = remarks.last_mut() {
-                NO_END.clone_into(&mut last.message);
-                "expected `]` before this".clone_into(&mut last.label);
+            // What was taken for the next elements begins the next lines.
+            let at_line =
+                |at: usize| text.get(lines(text, &(at..at)).start..at).unwrap_or_default();
+            let mut end = text.get(..span.start).unwrap_or_default().rfind('\n').unwrap_or(0);
+            while let Some(comma) = remarks.pop_if(|last| {
+                last.message == NO_COMMA && at_line(last.span.start).trim().is_empty()
+            }) {
+                end = comma.span.start;
             }
+            let end = text.get(..end).unwrap_or_default().trim_end().len();
+            remarks.push(Diagnostic::error(source, end..end, NO_END).label("expected `]`"));
             break;
         }
         let line = text.get(lines(text, &span)).unwrap_or_default();
         let missing = span.is_empty();
+        let curly = text.get(span.clone()).is_some_and(|value| value.contains(CURLY_QUOTES));
         let remark = Diagnostic::error(source, span, message);
         remarks.push(match (message, expected) {
             ("duplicate key", _) if line.trim_start().starts_with('[') => remark
@@ -231,10 +253,12 @@ fn syntax_errors(source: usize, errors: Vec<toml::de::Error>, text: &str) -> Vec
             ("string values must be quoted", _) if missing => {
                 Diagnostic { message: "the value is missing".to_owned(), ..remark }
             }
+            ("string values must be quoted", _) if curly => {
+                remark.label("these are not the quotes `\"`")
+            }
             ("string values must be quoted", _) => remark.label("expected quotes around this"),
             ("invalid basic string", Some("`\"`")) => {
-                Diagnostic { message: "this text has no end".to_owned(), ..remark }
-                    .label("expected `\"`")
+                Diagnostic { message: NO_TEXT_END.to_owned(), ..remark }.label("expected `\"`")
             }
             ("invalid basic string", Some(expected)) if expected.starts_with("non-double") => {
                 let message = "control characters cannot stand in a text".to_owned();
@@ -248,6 +272,18 @@ fn syntax_errors(source: usize, errors: Vec<toml::de::Error>, text: &str) -> Vec
     remarks
 }
 
+/// What editors and web pages put in place of `"` and `'`.
+const CURLY_QUOTES: [char; 8] = [
+    '\u{201c}', '\u{201d}', '\u{201e}', '\u{201f}', '\u{2018}', '\u{2019}', '\u{201a}', '\u{201b}',
+];
+
+/// How the parser begins to say that a list has no end.
+const UNCLOSED: &str = "unclosed array,";
+/// What the parser says where a text has no end in its line.
+const ENDLESS_TEXT: &str = "invalid basic string, expected `\"`";
+/// What the parser says where an element follows another at once.
+const NO_COMMA: &str = "missing comma between array elements";
+const NO_TEXT_END: &str = "this text has no end";
 const NO_END: &str = "this list does not end";
 
 /// The least that does something.

@@ -230,7 +230,10 @@ impl<'a> Reader<'a> {
     ) -> Option<Vec<Placed<T>>> {
         let Some(array) = value.get_ref().as_array() else {
             let help = match value.get_ref() {
-                DeValue::String(text) => format!("write `[\"{text}\"]`"),
+                DeValue::String(text) => match several(text) {
+                    Some(all) => format!("write `[{all}]`"),
+                    None => format!("write `[\"{text}\"]`"),
+                },
                 _ => String::new(),
             };
             self.mismatch(value, "a list in brackets", &help);
@@ -260,6 +263,17 @@ impl<'a> Reader<'a> {
                         _ => self.mismatch(value, &format!("a table `[[{header}]]`"), ""),
                     }
                 }
+            }
+            DeValue::Table(_) if self.is_below(&value.span(), header) => {
+                let remark = self
+                    .place(value.span())
+                    .error(format!("there is no `[[{header}]]` before this"))
+                    .label(format!("which `[[{header}]]` does this belong to?"))
+                    .help(format!(
+                        "put `[[{header}]]` before it, with its `links`, or with the `name` of one \
+                         in an earlier file"
+                    ));
+                self.remark(remark);
             }
             DeValue::Table(_) => {
                 let remark = self
@@ -311,6 +325,13 @@ impl<'a> Reader<'a> {
         }
         let start = value.start + quotes;
         start + part.start..start + part.end
+    }
+
+    /// Whether what stands there is the header of a table within `header`.
+    fn is_below(&self, span: &Range<usize>, header: &str) -> bool {
+        let line = self.text.get(lines(self.text, span)).unwrap_or_default();
+        let name = line.trim_start().trim_start_matches('[').trim_start();
+        name.strip_prefix(header).is_some_and(|rest| rest.trim_start().starts_with('.'))
     }
 
     fn mismatch(&mut self, value: &Value<'_>, expected: &str, help: &str) {
@@ -384,6 +405,17 @@ impl<'t, 'i> Fields<'t, 'i> {
 /// Puts words in a row.
 pub(crate) fn listed<'w>(words: impl IntoIterator<Item = &'w str>) -> String {
     words.into_iter().collect::<Vec<_>>().join(", ")
+}
+
+/// The elements of a list that was written as one text, each in quotes.
+pub(crate) fn several(text: &str) -> Option<String> {
+    if text.starts_with("expr:") {
+        return None;
+    }
+    let between = |c: char| c == ',' || c == ';' || c.is_whitespace();
+    let parts = text.split(between).filter(|part| !part.is_empty());
+    let quoted: Vec<String> = parts.map(|part| format!("\"{part}\"")).collect();
+    (quoted.len() > 1).then(|| quoted.join(", "))
 }
 
 /// Whether two ranges have octets in common, or touch.

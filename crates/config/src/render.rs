@@ -52,7 +52,8 @@ impl Writer {
         if let Some(path) = &daemon.state_file {
             self.set("state-file", &quoted(&path.to_string_lossy()));
         }
-        self.word("log-level", &words::LOG_LEVELS, &daemon.log_level, Some(&default.log_level));
+        let level = (!self.complete).then_some(&default.log_level);
+        self.word("log-level", &words::LOG_LEVELS, &daemon.log_level, level);
         self.value("fix-sysctls", &daemon.fix_sysctls, &default.fix_sysctls);
     }
 

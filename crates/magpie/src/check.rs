@@ -3,11 +3,12 @@
 
 use std::fmt;
 
+use magpie_config::model::{self, Kind, Role};
 use magpie_sys::netlink::{AddressFlags, Connection, LinkEvent, RouteKind};
 use magpie_sys::sysctl::{Sysctl, SysctlError};
 
 use crate::kernel::Snapshot;
-use crate::links::Device;
+use crate::links::{Device, Links};
 
 /// Something that is in the way, and the setting that would clear it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -41,9 +42,53 @@ pub(crate) struct Setting {
     key: &'static str,
 }
 
+/// A link that is there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Served<'a> {
+    device: &'a Device,
+    routers: Routers,
+}
+
+/// Whether routers are listened to on a link: who is believed to be one gets this host's packets.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Routers {
+    /// Where there is no default route, one is looked for here.
+    Sought,
+    /// If there is one already.
+    Kept,
+    /// There are hosts only.
+    Ignored,
+}
+
+/// The links of a relay or responder that are there.
+pub(crate) fn served<'a>(
+    relay: &model::Relay,
+    links: &'a Links,
+) -> impl Iterator<Item = Served<'a>> {
+    links.iter().filter_map(|member| {
+        let device = member.device()?;
+        let link = relay.links.iter().find(|link| link.name == member.name)?;
+        Some(Served { device, routers: Routers::on(link, relay) })
+    })
+}
+
 /// Looks for settings that are in the way on the links that are there.
-pub(crate) fn inspect(devices: &[&Device], snapshot: &Snapshot) -> Vec<Finding> {
-    inspect_with(devices, snapshot, &|setting| setting.read().ok())
+pub(crate) fn inspect(links: &[Served<'_>], snapshot: &Snapshot) -> Vec<Finding> {
+    inspect_with(links, snapshot, &|setting| setting.read().ok())
+}
+
+impl Routers {
+    fn on(link: &model::Link, relay: &model::Relay) -> Self {
+        let is_upstream = |link: &model::Link| link.role == Some(Role::Upstream);
+        match link.role {
+            Some(Role::Upstream) => Self::Sought,
+            Some(Role::Downstream) => Self::Ignored,
+            None if relay.kind == Kind::Relay && !relay.links.iter().any(is_upstream) => {
+                Self::Sought
+            }
+            None => Self::Kept,
+        }
+    }
 }
 
 impl Finding {
@@ -153,7 +198,7 @@ impl Setting {
 }
 
 fn inspect_with(
-    devices: &[&Device],
+    links: &[Served<'_>],
     snapshot: &Snapshot,
     read: &dyn Fn(&Setting) -> Option<i64>,
 ) -> Vec<Finding> {
@@ -161,8 +206,10 @@ fn inspect_with(
     let mut findings = Vec::new();
     // Nothing shows who the router is, and nobody has decided where to listen for one.
     let is_lost = !snapshot.routes.iter().any(|route| route.prefix_len == 0)
-        && devices.iter().all(|device| value(&device.name, ACCEPT_RA) != Some(2));
-    for device in devices {
+        && links.iter().all(|link| value(&link.device.name, ACCEPT_RA) != Some(2));
+    let forwards = |link: &Served<'_>| value(&link.device.name, FORCE_FORWARDING) == Some(1);
+    let is_off = value(ALL, FORWARDING) == Some(0) && !links.iter().all(forwards);
+    for Served { device, routers } in links.iter().copied() {
         let name = device.name.as_str();
         if value(name, DISABLE_IPV6) == Some(1) {
             findings.push(Finding {
@@ -172,13 +219,18 @@ fn inspect_with(
             });
         }
         // Before forwarding, which makes the kernel forget what it has learned otherwise.
-        if value(name, ACCEPT_RA) == Some(1) {
+        if value(name, ACCEPT_RA) == Some(1) && routers != Routers::Ignored {
             let complaint = if learns_from_routers(device, snapshot) {
                 format!(
                     "a forwarding host ignores Router Advertisements, from which {name} has its \
                      address or default route"
                 )
-            } else if is_lost && value(name, FORWARDING) == Some(1) {
+            } else if is_lost && routers == Routers::Sought && is_off {
+                format!(
+                    "there is no default route, and Router Advertisements on {name} will be \
+                     ignored as soon as it forwards"
+                )
+            } else if is_lost && routers == Routers::Sought && value(name, FORWARDING) == Some(1) {
                 format!(
                     "there is no default route, and Router Advertisements on {name} are ignored \
                      because it forwards"
@@ -189,8 +241,7 @@ fn inspect_with(
             findings.push(Finding { setting: Setting::new(name, ACCEPT_RA), wanted: 2, complaint });
         }
     }
-    let forwards = |device: &&Device| value(&device.name, FORCE_FORWARDING) == Some(1);
-    if value(ALL, FORWARDING) == Some(0) && !devices.iter().all(forwards) {
+    if is_off {
         findings.push(Finding {
             setting: Setting::new(ALL, FORWARDING),
             wanted: 1,
@@ -233,7 +284,6 @@ mod tests {
     use magpie_sys::netlink::RouteEvent;
 
     use super::*;
-    use crate::links::Links;
     use crate::links::samples::device;
 
     #[test]
@@ -279,6 +329,45 @@ mod tests {
     }
 
     #[test]
+    fn a_host_that_is_told_to_forward_is_told_what_it_loses_by_that() {
+        let settings = [("all", FORWARDING, 0), ("wan", FORWARDING, 0), ("wan", ACCEPT_RA, 1)];
+        let told: Vec<String> = look(&empty(), &settings).iter().map(ToString::to_string).collect();
+        assert_eq!(told, ["net.ipv6.conf.wan.accept_ra=2", "net.ipv6.conf.all.forwarding=1"]);
+    }
+
+    #[test]
+    fn routers_are_not_believed_where_hosts_are() {
+        let deaf: Vec<_> = ["wan", "eth0.5"]
+            .into_iter()
+            .flat_map(|link| [(link, FORWARDING, 1), (link, ACCEPT_RA, 1)])
+            .chain([("all", FORWARDING, 1)])
+            .collect();
+        let told = |relay: &model::Relay, snapshot: &Snapshot| -> Vec<String> {
+            let findings = look_at(relay, snapshot, &deaf);
+            findings.iter().map(ToString::to_string).collect()
+        };
+        let wan = "net.ipv6.conf.wan.accept_ra=2";
+        let lan = "net/ipv6/conf/eth0.5/accept_ra=2";
+
+        let mut relay = relay();
+        assert_eq!(told(&relay, &empty()), [wan, lan]);
+        relay.links[0].role = Some(Role::Upstream);
+        assert_eq!(told(&relay, &empty()), [wan]);
+        // The link without a role has the router all the same.
+        assert_eq!(told(&relay, &default_route(9)), [lan]);
+        relay.links[1].role = Some(Role::Downstream);
+        assert_eq!(told(&relay, &empty()), [wan]);
+        assert!(told(&relay, &default_route(9)).is_empty());
+        relay.links[0].role = None;
+        assert_eq!(told(&relay, &empty()), [wan]);
+
+        let mut responder = self::relay();
+        responder.kind = Kind::Responder;
+        assert!(told(&responder, &empty()).is_empty());
+        assert_eq!(told(&responder, &default_route(9)), [lan]);
+    }
+
+    #[test]
     fn listening_to_routers_is_corrected_before_forwarding() {
         let settings = [("all", FORWARDING, 0), ("wan", ACCEPT_RA, 1), ("wan", DISABLE_IPV6, 1)];
         let keys: Vec<&str> =
@@ -296,12 +385,24 @@ mod tests {
         assert_eq!(changed(None).present(&links), Some(Setting::new("wan", ACCEPT_RA)));
     }
 
+    fn relay() -> model::Relay {
+        model::Relay::new(Kind::Relay, ["wan", "eth0.5"])
+    }
+
     fn look(snapshot: &Snapshot, settings: &[(&str, &str, i64)]) -> Vec<Finding> {
+        look_at(&relay(), snapshot, settings)
+    }
+
+    fn look_at(
+        relay: &model::Relay,
+        snapshot: &Snapshot,
+        settings: &[(&str, &str, i64)],
+    ) -> Vec<Finding> {
         let mut links = Links::new(["wan", "eth0.5"]);
         links.observe(&device(8, "wan"));
         links.observe(&device(9, "eth0.5"));
-        let devices: Vec<&Device> = links.devices().collect();
-        inspect_with(&devices, snapshot, &|setting| {
+        let links: Vec<Served<'_>> = served(relay, &links).collect();
+        inspect_with(&links, snapshot, &|setting| {
             let known =
                 settings.iter().find(|(link, key, _)| *link == setting.link && *key == setting.key);
             known.map(|(_, _, value)| *value)

@@ -26,8 +26,7 @@ pub(crate) const DEFAULT_FILE: &str = "/etc/magpie/magpie.toml";
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
     override_usage = "magpie -i <LINK,LINK[,...]> [OPTIONS]\n       magpie run [-c FILE] [OPTIONS]\n       magpie <COMMAND>",
-    after_help = "Example: magpie -i wan,br-lan -f /var/lib/magpie/saved-routes.json",
-    disable_help_subcommand = true
+    after_help = "Example: magpie -i wan,br-lan -f /var/lib/magpie/hosts.json"
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -89,6 +88,9 @@ pub(crate) enum Foreign {
 /// What to check, and what to show of it.
 #[derive(Args, Debug)]
 pub(crate) struct CheckArgs {
+    /// The configuration file, as with -c
+    #[arg(value_name = "FILE", conflicts_with = "config")]
+    pub(crate) file: Option<PathBuf>,
     /// Print the configuration that results, as a file
     #[arg(long)]
     pub(crate) print: bool,
@@ -105,7 +107,6 @@ pub(crate) struct ImportArgs {
 
 /// Where a configuration comes from.
 #[derive(Debug, Subcommand)]
-#[command(disable_help_subcommand = true)]
 pub(crate) enum Origin {
     /// A configuration file of npd6
     Npd6(ForeignFile),
@@ -148,11 +149,10 @@ pub(crate) struct RulesArgs {
 
 /// What to do with rules of a running daemon.
 #[derive(Debug, Subcommand)]
-#[command(disable_help_subcommand = true)]
 pub(crate) enum RulesCommand {
     /// Show the rules, in the order in which they count
     List(ViewArgs),
-    /// Add a rule, or renew the same rule of the same owner
+    /// Add a rule; it replaces one of the same owner for the same prefix and links
     Add(AddArgs),
     /// Remove rules that were added while the daemon runs
     Remove(RemoveArgs),
@@ -226,9 +226,9 @@ pub(crate) struct RemoveArgs {
 /// What a rule does.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Method {
-    /// Answer at once, whether or not the target exists
+    /// Answer at once, whether or not the target exists; makes no route
     Static,
-    /// Answer if the kernel routes the target out of another link
+    /// Answer if the kernel routes the target out of another link; makes no route
     Route,
     /// Look for the target on other links first
     Probe,
@@ -428,6 +428,14 @@ impl Cli {
     }
 }
 
+impl CheckArgs {
+    /// What the daemon would be asked for.
+    pub(crate) fn launch(&self) -> Launch {
+        let config = self.file.clone().or_else(|| self.run.config.clone());
+        RunArgs { config, ..self.run.clone() }.launch()
+    }
+}
+
 impl RunArgs {
     /// What it asks for.
     pub(crate) fn launch(&self) -> Launch {
@@ -526,7 +534,7 @@ mod tests {
             "magpie --interfaces=wan,br-lan -a 10 -p 60 -r 5",
             "magpie --interfaces wan,br-lan --alarm-interval 10 --probe-interval=60",
             "magpie -i wan -i br-lan --probe-retries 3 --log-level debug",
-            "magpie -i wan,br-lan -f /var/lib/magpie/saved-routes.json",
+            "magpie -i wan,br-lan -f /var/lib/magpie/hosts.json",
         ] {
             let cli = Cli::try_parse_from(line.split(' ')).expect(line);
             assert_eq!(cli.flags.interfaces, ["wan", "br-lan"], "{line}");
@@ -557,7 +565,7 @@ mod tests {
             match cli.command {
                 None => cli.launch(),
                 Some(Command::Run(args)) => args.launch(),
-                Some(Command::Check(args)) => args.run.launch(),
+                Some(Command::Check(args)) => args.launch(),
                 Some(other) => panic!("{other:?}"),
             }
         };
@@ -566,6 +574,8 @@ mod tests {
             ("magpie run", DEFAULT_FILE, None, true),
             ("magpie run -c x.toml", "x.toml", None, false),
             ("magpie check --print --config x.toml -i a,b", "x.toml", None, false),
+            ("magpie check x.toml", "x.toml", None, false),
+            ("magpie check --compat ndppd x -i a,b", "x", Some(Foreign::Ndppd), false),
             ("magpie run --compat npd6", "/etc/npd6.conf", Some(Foreign::Npd6), true),
             ("magpie run --compat ndppd", "/etc/ndppd.conf", Some(Foreign::Ndppd), true),
             ("magpie run --compat ndppd -c x -l debug", "x", Some(Foreign::Ndppd), false),
@@ -635,6 +645,10 @@ mod tests {
             ("magpie rules remove", "--owner"),
             ("magpie rules remove --relay home", "--owner"),
             ("magpie import", "npd6"),
+            ("magpie check x.toml -c y.toml", "cannot be used with"),
+            ("magpie help", "Usage: magpie"),
+            ("magpie help check", "[FILE]"),
+            ("magpie rules help add", "--lifetime"),
         ];
         for (line, expected) in cases {
             let error = Cli::try_parse_from(line.split(' ')).expect_err(line).to_string();

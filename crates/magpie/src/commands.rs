@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use magpie_config::LoadError;
 
 use crate::Chain;
+use crate::cli::DEFAULT_FILE;
 use crate::settings::SettingsError;
 
 /// Status of a program that was given something it cannot use.
@@ -30,9 +31,7 @@ fn conclude<E: std::error::Error>(result: Result<(), E>) -> ExitCode {
 
 /// Tells what an operator should look at.
 pub(crate) fn warn(warning: &str) {
-    // What points into a file says already that it is a warning.
-    let introduction = if warning.starts_with("warning") { "" } else { "magpie: warning: " };
-    eprintln!("{introduction}{}", warning.trim_end());
+    eprintln!("warning: {}", warning.trim_end());
 }
 
 /// Whether remarks on standard error may be colored.
@@ -52,6 +51,10 @@ pub(crate) fn mistakes(error: &SettingsError) -> String {
 
 /// What to say when there is no file where one is looked for without being asked for.
 pub(crate) fn missing_file(path: &Path) -> String {
+    // That of another program must not get what is for a file of ours.
+    if path != Path::new(DEFAULT_FILE) {
+        return format!("there is no {}: name the file with -c FILE", path.display());
+    }
     format!(
         "there is no configuration file {path}. For a start, put this into it, with the names of \
          your links:\n\n    [[relay]]\n    links = [\"wan\", \"br-lan\"]\n\n\

@@ -230,14 +230,20 @@ fn load(
 
 /// Reads the rules that were added in earlier runs and are to last.
 fn load_rules(config: &model::Config, notes: &mut Vec<String>) -> Rulebook {
-    let Some(ledger) = config.daemon.state_file.as_deref().map(Ledger::beside) else {
+    let Some(mut ledger) = config.daemon.state_file.as_deref().map(Ledger::beside) else {
         return Rulebook::default();
     };
-    let Content { granted, complaints } = ledger.load(now());
+    let now = now();
+    let Content { granted, complaints } = ledger.load(now);
     for complaint in complaints {
         note(notes, complaint);
     }
-    Rulebook::new(granted, Some(ledger))
+    let mut rulebook = Rulebook::new(granted, Some(ledger));
+    rulebook.find_relays(&config.relays, now);
+    for warning in rulebook.warnings(&config.relays.iter().collect::<Vec<_>>()) {
+        tracing::warn!("{warning}");
+    }
+    rulebook
 }
 
 fn note(notes: &mut Vec<String>, text: String) {

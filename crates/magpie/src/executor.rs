@@ -36,9 +36,13 @@ pub(crate) enum Outcome {
         /// The kernel did something, and will announce it.
         had_effect: bool,
     },
-    /// A route was looked up.
-    Lookup { request: RequestId, route: Option<FoundRoute> },
+    /// A route was looked up; the error is that the kernel has not said.
+    Lookup { request: RequestId, route: Result<Option<FoundRoute>, Unanswered> },
 }
+
+/// The kernel has not answered a question.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Unanswered;
 
 /// A change of routes, or a question about them.
 #[derive(Clone, Debug)]
@@ -258,15 +262,23 @@ impl Request {
     }
 }
 
-/// The route that the kernel names; a refusal means that there is none, or none that is open.
-fn route(answer: Option<&Answer>, prefix_len: Option<u8>) -> Option<FoundRoute> {
-    let Some(&Answer::Route(Some(route))) = answer else { return None };
+/// The route that the kernel names.
+fn route(
+    answer: Option<&Answer>,
+    prefix_len: Option<u8>,
+) -> Result<Option<FoundRoute>, Unanswered> {
+    let route = match answer {
+        Some(Answer::Route(Some(route))) => route,
+        Some(Answer::Route(None)) => return Ok(None),
+        Some(Answer::Verdict(Err(error))) if NO_ROUTE.contains(&error.errno) => return Ok(None),
+        Some(Answer::Verdict(_)) | None => return Err(Unanswered),
+    };
     let egress = match route.egress {
         netlink::Egress::Local => Egress::Local,
         netlink::Egress::Device(index) => Egress::Device(LinkId(index)),
-        netlink::Egress::Shared => return None,
+        netlink::Egress::Shared => return Ok(None),
     };
-    Some(FoundRoute { egress, prefix_len: prefix_len.unwrap_or(route.prefix_len) })
+    Ok(Some(FoundRoute { egress, prefix_len: prefix_len.unwrap_or(route.prefix_len) }))
 }
 
 fn errno_of(error: &GroupError) -> i32 {
@@ -278,6 +290,10 @@ fn errno_of(error: &GroupError) -> i32 {
     source.raw_os_error().unwrap_or(Errno::IO.raw_os_error())
 }
 
+/// How the kernel says that there is no route, or none that is open: no route or `throw`,
+/// `unreachable`, `blackhole`, `prohibit`, and a device that is gone.
+const NO_ROUTE: [Errno; 5] =
+    [Errno::NETUNREACH, Errno::HOSTUNREACH, Errno::INVAL, Errno::ACCESS, Errno::NODEV];
 /// Whose request it is if it is not the engine's, which counts its own from one.
 pub(crate) const NOBODY: RequestId = RequestId(0);
 /// Requests in one send. More than this gains nothing.
@@ -312,11 +328,12 @@ mod tests {
         let told = netlink::FoundRoute { egress: netlink::Egress::Device(7), prefix_len: 112 };
         let route = FoundRoute { egress: Egress::Device(LinkId(7)), prefix_len: 112 };
         for (answer, route) in [
-            (Some(Answer::Route(Some(told))), Some(route)),
-            (Some(Answer::Route(None)), None),
-            (Some(verdict(Err(Errno::NETUNREACH))), None),
-            (Some(verdict(Ok(()))), None),
-            (None, None),
+            (Some(Answer::Route(Some(told))), Ok(Some(route))),
+            (Some(Answer::Route(None)), Ok(None)),
+            (Some(verdict(Err(Errno::NETUNREACH))), Ok(None)),
+            (Some(verdict(Err(Errno::NOBUFS))), Err(Unanswered)),
+            (Some(verdict(Ok(()))), Err(Unanswered)),
+            (None, Err(Unanswered)),
         ] {
             assert_eq!(outcome(LOOKUP, answer), Outcome::Lookup { request: ID, route });
         }
@@ -338,10 +355,10 @@ mod tests {
         for (answer, route) in [
             (
                 told(device, 128),
-                Some(FoundRoute { egress: Egress::Device(LinkId(7)), prefix_len: 56 }),
+                Ok(Some(FoundRoute { egress: Egress::Device(LinkId(7)), prefix_len: 56 })),
             ),
-            (told(netlink::Egress::Shared, 128), None),
-            (None, None),
+            (told(netlink::Egress::Shared, 128), Ok(None)),
+            (None, Err(Unanswered)),
         ] {
             request.answer = answer;
             assert!(!request.rephrase(&mut batch));

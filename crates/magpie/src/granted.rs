@@ -3,9 +3,10 @@
 mod file;
 mod request;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use magpie_config::model::{Relay, Rule, RulePrefix};
+use magpie_config::model::{Link, Method, Relay, Rule, RulePrefix};
 use magpie_engine::Instant;
 
 pub(crate) use file::Content;
@@ -63,6 +64,9 @@ pub(crate) struct Full;
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Granted {
     grants: Vec<Grant>,
+    /// The links that relays have, or last had, by the relays' names: relays are known by them
+    /// when they go by other names.
+    homes: BTreeMap<String, Vec<String>>,
 }
 
 impl Term {
@@ -148,6 +152,35 @@ impl Granted {
         }
     }
 
+    /// Takes note of the links that relays have now.
+    pub(crate) fn note_homes(&mut self, relays: &[Relay]) {
+        let Self { grants, homes } = self;
+        homes.retain(|name, _| grants.iter().any(|grant| grant.relay == *name));
+        homes.extend(relays.iter().map(|relay| {
+            (relay.name.clone(), relay.links.iter().map(|link| link.name.clone()).collect())
+        }));
+    }
+
+    /// The relays that were there when this was last said, each with its links.
+    pub(crate) fn homes(&self) -> impl Iterator<Item = (&str, &[String])> {
+        self.homes.iter().map(|(name, links)| (name.as_str(), links.as_slice()))
+    }
+
+    /// Whether the same is to survive a restart.
+    pub(crate) fn lasts_like(&self, other: &Self) -> bool {
+        self.lasting().eq(other.lasting()) && self.lasting_homes().eq(other.lasting_homes())
+    }
+
+    fn lasting(&self) -> impl Iterator<Item = &Grant> {
+        self.grants.iter().filter(|grant| grant.persist)
+    }
+
+    /// The relays of rules that are to survive a restart.
+    fn lasting_homes(&self) -> impl Iterator<Item = (&String, &Vec<String>)> {
+        let has_rules = |name: &String| self.lasting().any(|grant| grant.relay == *name);
+        self.homes.iter().filter(move |(name, _)| has_rules(name))
+    }
+
     /// When the next rule ends.
     pub(crate) fn next_expiry(&self) -> Option<Instant> {
         self.grants.iter().filter_map(|grant| grant.term).map(|term| term.until).min()
@@ -166,14 +199,29 @@ impl Granted {
     }
 }
 
-/// Leaves out links that the relay does not have; none if nothing is left.
+/// Leaves out links that the relay does not have, or does not answer on; none if nothing is left.
 fn fit(rule: &Rule, relay: &Relay) -> Option<Rule> {
-    let present = |names: &[String]| -> Option<Vec<String>> {
-        let is_there = |name: &&String| relay.links.iter().any(|link| link.name == **name);
+    let left = |names: &[String], is_fit: fn(&Link) -> bool| -> Option<Vec<String>> {
+        let is_there =
+            |name: &&String| relay.links.iter().any(|link| link.name == **name && is_fit(link));
         let left: Vec<String> = names.iter().filter(is_there).cloned().collect();
         (names.is_empty() || !left.is_empty()).then_some(left)
     };
-    Some(Rule { on: present(&rule.on)?, to: present(&rule.to)?, ..rule.clone() })
+    let on = left(&rule.on, |link| !link.only_probed)?;
+    let to = left(&rule.to, |_| true)?;
+    let fitting = Rule { on, to, ..rule.clone() };
+    has_where_to_look(&fitting, relay).then_some(fitting)
+}
+
+/// Whether a rule that looks for targets has, for any asking link, another one to look on.
+fn has_where_to_look(rule: &Rule, relay: &Relay) -> bool {
+    let named = |link: &&Link, names: &[String]| names.is_empty() || names.contains(&link.name);
+    let mut asking = relay.links.iter().filter(|link| !link.only_probed && named(link, &rule.on));
+    let is_elsewhere = |on: &Link| {
+        let mut places = relay.links.iter().filter(|link| named(link, &rule.to));
+        places.any(|to| to.name != on.name)
+    };
+    rule.method != Method::Probe || asking.any(is_elsewhere)
 }
 
 fn are_same(one: &[String], other: &[String]) -> bool {
@@ -297,6 +345,46 @@ mod tests {
         assert_eq!(applying, [true, true, false, false, false]);
     }
 
+    #[test]
+    fn rules_that_can_decide_nothing_rest() {
+        let mut home = samples::relay("home", &["wan", "lan", "pool"]);
+        home.links[2].only_probed = true;
+        let rests = |on: &[&str], to: &[&str], method| {
+            let mut grant = grant("2001:db8::/64", "a");
+            grant.rule.on = on.iter().map(|name| (*name).to_owned()).collect();
+            grant.rule.to = to.iter().map(|name| (*name).to_owned()).collect();
+            grant.rule.method = method;
+            !grant.applies_to([&home])
+        };
+        assert!(rests(&["pool"], &[], Method::Static), "nobody is answered there");
+        assert!(rests(&["wan"], &["wan", "gone"], Method::Probe), "nowhere to look");
+        assert!(!rests(&["wan", "pool"], &["pool"], Method::Probe));
+        assert!(!rests(&[], &["wan"], Method::Probe), "it is for lan");
+        home.links.truncate(1);
+        let rule = Rule { method: Method::Probe, ..grant("2001:db8::/64", "a").rule };
+        assert_eq!(fit(&rule, &home), None);
+    }
+
+    #[test]
+    fn what_lasts_is_told_apart() {
+        let mut granted = Granted::default();
+        let lasting = Grant { persist: true, ..grant("2001:db8::/64", "a") };
+        granted.add(vec![lasting, grant("2001:db8:1::/64", "b")]).unwrap();
+        granted.note_homes(&[samples::relay("home", &["wan", "lan"])]);
+        let mut other = granted.clone();
+        other.remove(&Selection { owner: Some("b".into()), ..Selection::default() });
+        other.note_homes(&[
+            samples::relay("home", &["wan", "lan"]),
+            samples::relay("new", &["x", "y"]),
+        ]);
+        assert!(granted.lasts_like(&other));
+        other.note_homes(&[samples::relay("home", &["wan", "lan", "guest"])]);
+        assert!(!granted.lasts_like(&other));
+        assert_eq!(other.homes().count(), 1, "nothing is known of `new` any longer");
+        other = Granted::default();
+        assert!(!granted.lasts_like(&other));
+    }
+
     /// What somebody may do with rules.
     #[derive(Clone, Debug)]
     enum Step {
@@ -374,12 +462,6 @@ mod tests {
                 wanted.sort();
                 prop_assert_eq!(ends, wanted);
             }
-        }
-
-        /// Nothing that a file may contain is a danger.
-        #[test]
-        fn any_file_is_read_or_refused(text in ".*") {
-            let _ = Granted::from_json(text.as_bytes(), at(0), std::time::SystemTime::now());
         }
     }
 

@@ -1,17 +1,22 @@
 //! Sends what the daemon has to say to the journal or to standard error.
 
 use std::env;
-use std::io::{self, IsTerminal as _};
+use std::io;
 use std::sync::OnceLock;
 
 use magpie_config::model::LogLevel;
 use tracing::level_filters::LevelFilter;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Registry, fmt, reload};
 
 /// Starts logging: to the journal if standard error leads there anyway, so that levels and fields
-/// survive; otherwise to standard error, with the time only for people at a terminal.
+/// survive; otherwise to standard error, with the time.
 pub(crate) fn start(level: LogLevel) {
     let (filter, handle) = reload::Layer::new(filter(level));
     // Logging starts once.
@@ -23,11 +28,41 @@ pub(crate) fn start(level: LogLevel) {
         registry.with(journal.with_field_prefix(None)).init();
         return;
     }
-    let plain = fmt::layer().with_writer(io::stderr).with_ansi(false).with_target(false);
-    if io::stderr().is_terminal() {
-        registry.with(plain).init();
-    } else {
-        registry.with(plain.without_time()).init();
+    let plain = fmt::layer().with_writer(io::stderr).with_ansi(false).event_format(Line);
+    registry.with(plain).init();
+}
+
+/// Writes one line: the time in UTC, the level by the name it has in the configuration, and what
+/// is to be said.
+#[derive(Debug)]
+struct Line;
+
+impl<S, N> FormatEvent<S, N> for Line
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> std::fmt::Result {
+        SystemTime.format_time(&mut writer)?;
+        write!(writer, " {:<7} ", word(*event.metadata().level()))?;
+        context.field_format().format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
+    }
+}
+
+/// The name of a level, as in `log-level`.
+fn word(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "error",
+        Level::WARN => "warning",
+        Level::INFO => "info",
+        Level::DEBUG => "verbose",
+        Level::TRACE => "debug",
     }
 }
 
@@ -59,3 +94,42 @@ fn leads_to_journal() -> bool {
 
 /// What is told, once logging has started.
 static FILTER: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new();
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// Keeps what is written.
+    #[derive(Clone, Default)]
+    struct Paper(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Paper {
+        fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(octets)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_have_the_time_and_the_level_by_its_configured_name() {
+        let paper = Paper::default();
+        let writer = paper.clone();
+        let layer =
+            fmt::layer().with_writer(move || writer.clone()).with_ansi(false).event_format(Line);
+        let registry = tracing_subscriber::registry().with(filter(LogLevel::Verbose)).with(layer);
+        tracing::subscriber::with_default(registry, || {
+            tracing::debug!(link = "wan", "joined");
+            tracing::trace!("too much");
+        });
+        let text = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
+        let (time, rest) = text.split_once(' ').unwrap();
+        assert!(time.starts_with("20") && time.ends_with('Z'), "{text}");
+        assert_eq!(rest, "verbose joined link=\"wan\"\n");
+    }
+}

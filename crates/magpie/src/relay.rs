@@ -8,7 +8,8 @@ use magpie_engine::{
 };
 use magpie_sys::netlink::{self, NetlinkError, RouteEvent};
 
-use crate::executor::{Executor, NOBODY, Outcome};
+use crate::executor::{Executor, NOBODY, Outcome, Unanswered};
+use crate::granted::Granted;
 use crate::kernel::Snapshot;
 use crate::links::{Device, Links};
 use crate::mark::Mark;
@@ -69,14 +70,16 @@ impl Relay {
         self.mark().is_on(event) && event.oif.is_some_and(|oif| self.links.id(oif).is_some())
     }
 
-    /// Whether it would look for `target` on its links.
-    pub(crate) fn looks_for(&self, target: Ipv6Addr, now: Instant) -> bool {
+    /// Whether it would look for `target` on its links. Of the rules that were added at run time,
+    /// `granted` are all.
+    pub(crate) fn looks_for(&self, target: Ipv6Addr, granted: &Granted, now: Instant) -> bool {
         let by_rule = |rule: &model::Rule| match rule.prefix {
             RulePrefix::Net(net) => rule.method == Method::Probe && net.contains(&target),
             RulePrefix::Auto => false,
         };
         self.engine.prefixes(now).any(|scope| scope.prefix.contains(&target))
             || self.model.rules.iter().any(by_rule)
+            || granted.iter().any(|grant| by_rule(&grant.rule) && grant.applies_to([&self.model]))
     }
 
     /// Takes over another configuration. A dump has to follow, since links may have come and the
@@ -247,7 +250,11 @@ impl Relay {
                     (request, op, result, had_effect)
                 }
                 Outcome::Lookup { request, route } => {
-                    self.feed(Input::Route { request, route }, now);
+                    let answer = match route {
+                        Ok(route) => Input::Route { request, route },
+                        Err(Unanswered) => Input::RouteUnknown { request },
+                    };
+                    self.feed(answer, now);
                     continue;
                 }
             };

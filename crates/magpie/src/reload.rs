@@ -91,10 +91,11 @@ impl Service {
                 tracing::info!("reloaded: {summary}");
             }
             Err(error) => {
-                let why = format!(
-                    "the configuration stays as it is, for the new one cannot be used: {}",
-                    Chain(error)
-                );
+                let reason = match error {
+                    ReloadError::Service(_) => "reload it once more",
+                    _ => "the new one cannot be used",
+                };
+                let why = format!("the configuration stays as it is; {reason}: {}", Chain(error));
                 tracing::error!("{why}");
                 self.rejection = Some(why);
             }
@@ -107,7 +108,7 @@ impl Service {
     fn exchange(&mut self, settings: Settings, now: Instant) -> Result<(), ReloadError> {
         let Settings { config, mut warnings } = settings;
         let model::Config { daemon, relays, .. } = config;
-        let snapshot = self.look()?;
+        let snapshot = self.look(now)?;
         let draft = match self.draft(relays.clone(), &snapshot, now) {
             Ok(draft) => draft,
             Err(error) => {
@@ -137,16 +138,18 @@ impl Service {
         snapshot: &Snapshot,
         now: Instant,
     ) -> Result<Draft, ReloadError> {
-        let before: Vec<&model::Relay> = self.relays.iter().map(|relay| &relay.model).collect();
-        let kept = match_up(&before, &models);
+        let before: Vec<Identity<'_>> =
+            self.relays.iter().map(|relay| identity(&relay.model)).collect();
+        let present: Vec<Identity<'_>> = models.iter().map(identity).collect();
+        let kept = match_up(&before, &present);
         let names: Vec<(String, String)> = models
             .iter()
             .zip(&kept)
             .filter_map(|(model, kept)| {
-                Some((before.get((*kept)?)?.name.clone(), model.name.clone()))
+                Some((before.get((*kept)?)?.0.to_owned(), model.name.clone()))
             })
             .collect();
-        let granted = self.rulebook.renamed(&names);
+        let granted = self.rulebook.renamed(&names, &models);
         let ports = self.open_new(&models, &kept, snapshot)?;
         let (relays, changes) = (Vec::new(), BTreeMap::new());
         let mut draft = Draft { relays, changes, ports, granted };
@@ -208,9 +211,7 @@ impl Service {
     /// Puts a draft into force.
     fn apply(&mut self, draft: Draft, mut snapshot: Snapshot, now: Instant) {
         let Draft { relays, mut changes, ports, granted } = draft;
-        if let Err(error) = self.rulebook.replace(granted, now) {
-            tracing::warn!(error = %Chain(&error), "the rules are not saved");
-        }
+        self.rulebook.replace(granted, now);
         for index in 0..self.relays.len() {
             let Some(relay) = self.relays.get_mut(index) else { continue };
             let devices = relay.links.devices().map(Device::id);
@@ -239,6 +240,9 @@ impl Service {
                 relay.ports.insert(link, port);
             }
         }
+        for warning in self.rulebook.warnings(&self.models()) {
+            tracing::warn!("{warning}");
+        }
         self.take(&snapshot, now);
         for relay in &mut self.relays {
             relay.finish_conversion(now);
@@ -246,26 +250,32 @@ impl Service {
     }
 }
 
-/// Which relay that is there each of the configuration is: the one of its name, or else the one
+/// What a relay is known by: its name and those of its links.
+pub(crate) type Identity<'a> = (&'a str, Vec<&'a str>);
+
+/// What this relay is known by.
+pub(crate) fn identity(model: &model::Relay) -> Identity<'_> {
+    (&model.name, model.links.iter().map(|link| link.name.as_str()).collect())
+}
+
+/// Which relay that was there each of the configuration is: the one of its name, or else the one
 /// with which it has most links in common, since names that nobody gave are made of the links.
-fn match_up(before: &[&model::Relay], models: &[model::Relay]) -> Vec<Option<usize>> {
-    let mut kept: Vec<Option<usize>> = models
+pub(crate) fn match_up(before: &[Identity<'_>], present: &[Identity<'_>]) -> Vec<Option<usize>> {
+    let mut kept: Vec<Option<usize>> = present
         .iter()
-        .map(|model| before.iter().position(|relay| relay.name == model.name))
+        .map(|(name, _)| before.iter().position(|(former, _)| former == name))
         .collect();
-    for place in 0..models.len() {
-        let Some(model) = models.get(place).filter(|_| kept.get(place) == Some(&None)) else {
+    for (place, (_, links)) in present.iter().enumerate() {
+        if kept.get(place) != Some(&None) {
             continue;
-        };
-        let in_common = |relay: &model::Relay| {
-            let is_there = |name: &String| relay.links.iter().any(|link| link.name == *name);
-            model.links.iter().filter(|link| is_there(&link.name)).count()
-        };
+        }
         let best = before
             .iter()
             .enumerate()
             .filter(|(index, _)| !kept.contains(&Some(*index)))
-            .map(|(index, relay)| (in_common(relay), index))
+            .map(|(index, (_, former))| {
+                (links.iter().filter(|link| former.contains(link)).count(), index)
+            })
             .filter(|(count, _)| *count > 0)
             .max_by_key(|(count, index)| (*count, std::cmp::Reverse(*index)));
         if let Some(slot) = kept.get_mut(place) {
@@ -303,7 +313,7 @@ mod tests {
             model::Relay { name: name.to_owned(), ..model::Relay::new(model::Kind::Relay, links) }
         };
         let before = [relay("home", &["wan", "lan"]), relay("a+b", &["a", "b"])];
-        let before: Vec<&model::Relay> = before.iter().collect();
+        let before: Vec<Identity<'_>> = before.iter().map(identity).collect();
         let cases = [
             (vec![relay("a+b", &["a", "b"]), relay("home", &["x", "y"])], vec![Some(1), Some(0)]),
             (vec![relay("a+b+c", &["a", "b", "c"])], vec![Some(1)]),
@@ -311,7 +321,8 @@ mod tests {
             (vec![relay("other", &["z"])], vec![None]),
         ];
         for (models, expected) in cases {
-            assert_eq!(match_up(&before, &models), expected, "{models:?}");
+            let present: Vec<Identity<'_>> = models.iter().map(identity).collect();
+            assert_eq!(match_up(&before, &present), expected, "{present:?}");
         }
     }
 

@@ -146,7 +146,8 @@ impl Service {
             .filter(|finding| finding.persists())
             .map(super::check::Finding::advice);
         let notes = self.rejection.iter().chain(&self.remarks).chain(&self.notes).cloned();
-        waiting.chain(settings).chain(notes).collect()
+        let rules = self.rulebook.warnings(&self.models());
+        waiting.chain(settings).chain(notes).chain(rules).collect()
     }
 
     /// What requests about rules are judged by.

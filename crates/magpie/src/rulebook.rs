@@ -10,6 +10,7 @@ use crate::granted::{Addition, Full, Grant, Granted, Selection};
 use crate::journal::link_name;
 use crate::ledger::Ledger;
 use crate::relay::Relay;
+use crate::reload::{Identity, identity, match_up};
 use crate::service::Service;
 use crate::settings;
 use crate::state::StateError;
@@ -21,6 +22,8 @@ pub(crate) struct Rulebook {
     ledger: Option<Ledger>,
     /// When the next rule ends.
     due: Option<Instant>,
+    /// Why what is written down is not what is to survive a restart, if it is not.
+    unsaved: Option<String>,
 }
 
 /// A rule is neither added nor removed.
@@ -38,7 +41,7 @@ impl Rulebook {
     /// Starts with rules of an earlier run.
     pub(crate) fn new(granted: Granted, ledger: Option<Ledger>) -> Self {
         let due = granted.next_expiry();
-        Self { granted, ledger, due }
+        Self { granted, ledger, due, unsaved: None }
     }
 
     /// All rules that were added.
@@ -61,29 +64,88 @@ impl Rulebook {
         settings::engine_config(relay, self.granted.for_relay(relay))
     }
 
-    /// These rules, for relays that go by other names from now on.
-    pub(crate) fn renamed(&self, names: &[(String, String)]) -> Granted {
+    /// What operators should know of the rules, of which these relays follow some.
+    pub(crate) fn warnings(&self, relays: &[&model::Relay]) -> Vec<String> {
+        let rests = |grant: &&Grant| !grant.applies_to(relays.iter().copied());
+        let mut resting = self.granted.iter().filter(rests);
+        let mut warnings: Vec<String> = self.unsaved.clone().into_iter().collect();
+        for grant in resting.by_ref().take(MOST_WARNINGS) {
+            let is_there = relays.iter().any(|relay| relay.name == grant.relay);
+            let why = if is_there { "has no links for it" } else { "is not configured" };
+            warnings.push(format!(
+                "the rule {} {} of {} rests: '{}' {why}",
+                shown(grant.rule.prefix),
+                grant.rule.method.label(),
+                grant.owner,
+                grant.relay
+            ));
+        }
+        let rest = resting.count();
+        if rest > 0 {
+            warnings.push(format!("{rest} further rules rest: `magpie rules` shows them"));
+        }
+        warnings
+    }
+
+    /// These rules, for relays that go by other names from now on: pairs of the former and the
+    /// present one. `relays` are those that are configured from now on.
+    pub(crate) fn renamed(&self, names: &[(String, String)], relays: &[model::Relay]) -> Granted {
         let mut granted = self.granted.clone();
         granted.rename(names);
+        granted.note_homes(relays);
         granted
     }
 
+    /// Finds the relays again that rules of an earlier run are for, as a reload does.
+    pub(crate) fn find_relays(&mut self, relays: &[model::Relay], now: Instant) {
+        let before: Vec<Identity<'_>> = self
+            .granted
+            .homes()
+            .map(|(name, links)| (name, links.iter().map(String::as_str).collect()))
+            .collect();
+        let present: Vec<Identity<'_>> = relays.iter().map(identity).collect();
+        let names: Vec<(String, String)> = match_up(&before, &present)
+            .into_iter()
+            .zip(relays)
+            .filter_map(|(former, relay)| {
+                Some((before.get(former?)?.0.to_owned(), relay.name.clone()))
+            })
+            .collect();
+        let granted = self.renamed(&names, relays);
+        self.replace(granted, now);
+    }
+
     /// Takes over rules, and writes down those that are to survive a restart, if any of them
-    /// changed.
-    pub(crate) fn replace(&mut self, granted: Granted, now: Instant) -> Result<(), StateError> {
-        if let Some(ledger) = &self.ledger
-            && !lasting(&granted).eq(lasting(&self.granted))
-        {
-            ledger.save(&granted, now)?;
+    /// changed. They are in force even if that fails; then it is tried again with the next change.
+    pub(crate) fn replace(&mut self, granted: Granted, now: Instant) {
+        let is_due = self.unsaved.is_some() || !granted.lasts_like(&self.granted);
+        if let Some(ledger) = self.ledger.as_mut().filter(|_| is_due) {
+            self.unsaved = ledger.save(&granted, now).err().map(|error| {
+                format!("rules that are to survive a restart are not saved: {}", Chain(&error))
+            });
+            if let Some(warning) = &self.unsaved {
+                tracing::warn!("{warning}");
+            }
         }
         self.due = granted.next_expiry();
         self.granted = granted;
+    }
+
+    /// Takes over rules as [`Rulebook::replace`] does, but not if other ones are to survive a
+    /// restart and they cannot be written down.
+    fn replace_if_saved(&mut self, granted: Granted, now: Instant) -> Result<(), StateError> {
+        if let Some(ledger) = &mut self.ledger
+            && !granted.lasts_like(&self.granted)
+        {
+            ledger.save(&granted, now)?;
+            self.unsaved = None;
+            self.due = granted.next_expiry();
+            self.granted = granted;
+            return Ok(());
+        }
+        self.replace(granted, now);
         Ok(())
     }
-}
-
-fn lasting(granted: &Granted) -> impl Iterator<Item = &Grant> {
-    granted.iter().filter(|grant| grant.persist)
 }
 
 impl Service {
@@ -96,8 +158,10 @@ impl Service {
         let concerned: Vec<String> = grants.iter().map(|grant| grant.relay.clone()).collect();
         let mut granted = self.rulebook.granted().clone();
         let addition = granted.add(grants)?;
-        self.rulebook.replace(granted, now)?;
+        self.rulebook.replace_if_saved(granted, now)?;
         self.readjust(&concerned, now);
+        // Hosts that were saved may be among the targets now.
+        self.recall(now);
         Ok(addition)
     }
 
@@ -110,7 +174,7 @@ impl Service {
         let mut granted = self.rulebook.granted().clone();
         let removed = granted.remove(selection);
         if removed > 0 {
-            self.rulebook.replace(granted, now)?;
+            self.rulebook.replace_if_saved(granted, now)?;
             self.readjust_all(now);
         }
         Ok(removed)
@@ -130,12 +194,7 @@ impl Service {
             );
         }
         let concerned: Vec<String> = over.into_iter().map(|grant| grant.relay).collect();
-        if let Err(error) = self.rulebook.replace(granted.clone(), now) {
-            // They are over all the same: what is written down has their end in it.
-            tracing::warn!(error = %Chain(&error), "the rules are not saved");
-            self.rulebook.granted = granted;
-            self.rulebook.due = self.rulebook.granted.next_expiry();
-        }
+        self.rulebook.replace(granted, now);
         self.readjust(&concerned, now);
     }
 
@@ -196,3 +255,110 @@ fn shown(prefix: model::RulePrefix) -> String {
 
 /// Targets that are written into the log one by one.
 const MOST_LINES: usize = 100;
+/// Rules that rest and are shown one by one.
+const MOST_WARNINGS: usize = 10;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use magpie_config::model::{Kind, Method, Rule, RulePrefix};
+
+    use super::*;
+    use crate::state::samples::Scratch;
+
+    #[test]
+    fn rules_stay_in_force_when_they_cannot_be_saved() {
+        let folder = Scratch::new("rulebook-unsaved");
+        let place = folder.path().join("place");
+        let mut book =
+            Rulebook::new(granted("a+b", 1), Some(Ledger::beside(&place.join("x.json"))));
+        let relays = [relay("a+b+c", &["a", "b", "c"])];
+        let renamed = book.renamed(&[("a+b".to_owned(), "a+b+c".to_owned())], &relays);
+        book.replace(renamed.clone(), Instant::ZERO);
+        assert_eq!(book.granted(), &renamed);
+        let warnings = book.warnings(&all(&relays));
+        assert!(warnings.len() == 1 && warnings[0].contains("not saved"), "{warnings:?}");
+
+        // What lasts no longer than the daemon needs no file.
+        let mut more = renamed.clone();
+        more.add(vec![grant("a+b+c", 2, false)]).unwrap();
+        book.replace_if_saved(more.clone(), Instant::ZERO).unwrap();
+        assert_eq!(book.granted(), &more);
+        let mut lasting = more.clone();
+        lasting.add(vec![grant("a+b+c", 3, true)]).unwrap();
+        book.replace_if_saved(lasting, Instant::ZERO).unwrap_err();
+        assert_eq!(book.granted(), &more);
+
+        // The next change writes down what is behind, even if it is none of what lasts.
+        fs::create_dir(&place).unwrap();
+        book.replace_if_saved(renamed.clone(), Instant::ZERO).unwrap();
+        assert_eq!(book.warnings(&all(&relays)), [""; 0]);
+        let read = Ledger::beside(&place.join("x.json")).load(Instant::ZERO);
+        assert!(read.granted.lasts_like(&renamed), "{read:?}");
+    }
+
+    #[test]
+    fn relays_are_found_again_by_their_links() {
+        let folder = Scratch::new("rulebook-found");
+        let state = folder.path().join("x.json");
+        let mut earlier = granted("a+b", 1);
+        earlier.note_homes(&[relay("a+b", &["a", "b"])]);
+        let mut ledger = Ledger::beside(&state);
+        ledger.save(&earlier, Instant::ZERO).unwrap();
+
+        let relays = [relay("x+y", &["x", "y"]), relay("c+b+a", &["c", "b", "a"])];
+        let mut book = Rulebook::new(ledger.load(Instant::ZERO).granted, Some(ledger.clone()));
+        book.find_relays(&relays, Instant::ZERO);
+        assert_eq!(book.granted().for_relay(&relays[1]).len(), 1);
+        assert_eq!(book.warnings(&all(&relays)), [""; 0]);
+        assert!(ledger.load(Instant::ZERO).granted.lasts_like(book.granted()));
+    }
+
+    #[test]
+    fn rules_that_apply_nowhere_are_told() {
+        let mut lost = granted("gone", 1);
+        let mut elsewhere = grant("home", 2, true);
+        elsewhere.rule.on = vec!["gone".to_owned()];
+        lost.add(vec![elsewhere]).unwrap();
+        let relays = [relay("home", &["wan", "lan"])];
+        let book = Rulebook::new(lost.clone(), None);
+        assert_eq!(
+            book.warnings(&all(&relays)),
+            [
+                "the rule 2001:db8::1/128 deny of keep rests: 'gone' is not configured",
+                "the rule 2001:db8::2/128 deny of keep rests: 'home' has no links for it",
+            ]
+        );
+        lost.add((3..40).map(|number| grant("gone", number, true)).collect()).unwrap();
+        let warnings = Rulebook::new(lost, None).warnings(&all(&relays));
+        assert_eq!(warnings.len(), MOST_WARNINGS + 1);
+        assert!(warnings[MOST_WARNINGS].starts_with("29 further rules"), "{warnings:?}");
+    }
+
+    fn all(relays: &[model::Relay]) -> Vec<&model::Relay> {
+        relays.iter().collect()
+    }
+
+    fn granted(relay: &str, number: u16) -> Granted {
+        let mut granted = Granted::default();
+        granted.add(vec![grant(relay, number, true)]).unwrap();
+        granted
+    }
+
+    fn grant(relay: &str, number: u16, persist: bool) -> Grant {
+        let net = format!("2001:db8::{number:x}/128").parse().unwrap();
+        Grant {
+            relay: relay.to_owned(),
+            owner: "keep".to_owned(),
+            rule: Rule::new(RulePrefix::Net(net), Method::Deny),
+            term: None,
+            persist,
+        }
+    }
+
+    fn relay(name: &str, links: &[&str]) -> model::Relay {
+        let links = links.iter().copied();
+        model::Relay { name: name.to_owned(), ..model::Relay::new(Kind::Relay, links) }
+    }
+}

@@ -18,7 +18,7 @@ use crate::check::{self, Finding, Fixes};
 use crate::cli::Launch;
 use crate::journal::{Journal, describe, link_name};
 use crate::kernel::{Kernel, Snapshot};
-use crate::links::{self, Device, Member, Obstacle, Verdict};
+use crate::links::{self, Member, Obstacle, Verdict};
 use crate::mark::Mark;
 use crate::memory::{Memory, Saving};
 use crate::port::Port;
@@ -175,6 +175,11 @@ impl Service {
         self.relays.iter().flat_map(|relay| relay.links.iter())
     }
 
+    /// The relays and responders as they are configured, rules that were added at run time apart.
+    pub(crate) fn models(&self) -> Vec<&model::Relay> {
+        self.relays.iter().map(|relay| &relay.model).collect()
+    }
+
     /// What is served, in a few words.
     pub(crate) fn summary(&self) -> String {
         let parts = self.relays.iter().map(|relay| {
@@ -191,13 +196,7 @@ impl Service {
     /// Reads links, addresses and routes anew and takes them as they are. If they cannot be read,
     /// nothing is changed, and it will be tried again.
     pub(crate) fn resync(&mut self, now: Instant) -> Result<(), ServiceError> {
-        let snapshot = match self.look() {
-            Ok(snapshot) => snapshot,
-            Err(error) => {
-                self.resync_at = Some(now + RESYNC_INTERVAL);
-                return Err(error);
-            }
-        };
+        let snapshot = self.look(now)?;
         self.take(&snapshot, now);
         Ok(())
     }
@@ -409,8 +408,17 @@ impl Service {
         }
     }
 
-    /// Asks the kernel for everything.
-    pub(crate) fn look(&mut self) -> Result<Snapshot, ServiceError> {
+    /// Asks the kernel for everything. If it does not tell, it will be asked again, for the news
+    /// that came before are lost.
+    pub(crate) fn look(&mut self, now: Instant) -> Result<Snapshot, ServiceError> {
+        let snapshot = self.dump();
+        if snapshot.is_err() {
+            self.resync_at = Some(now + RESYNC_INTERVAL);
+        }
+        snapshot
+    }
+
+    fn dump(&mut self) -> Result<Snapshot, ServiceError> {
         if self.kernel.is_deaf() {
             let poller = &self.poller;
             let reopened = self.kernel.reopen(|kernel| {
@@ -448,9 +456,9 @@ impl Service {
     }
 
     /// Tells the engines of the saved hosts that can be placed now.
-    fn recall(&mut self, now: Instant) {
+    pub(crate) fn recall(&mut self, now: Instant) {
         let known: Vec<Ipv6Net> = prefixes(&self.relays, now).collect();
-        let relays = &mut self.relays;
+        let (relays, rulebook) = (&mut self.relays, &self.rulebook);
         self.memory.recall(known.into_iter(), |host| {
             let Saved { target, ref link, lladdr } = *host;
             let place = relays.iter_mut().find_map(|relay| {
@@ -458,7 +466,7 @@ impl Service {
                 Some((relay, link))
             });
             let Some((relay, link)) = place else { return false };
-            let is_wanted = relay.looks_for(target, now);
+            let is_wanted = relay.looks_for(target, rulebook.granted(), now);
             if is_wanted {
                 relay.feed(Input::Restore { target, link, lladdr }, now);
             }
@@ -664,9 +672,8 @@ impl Service {
 
     /// Looks for settings that are in the way; changes them if asked to, reports them otherwise.
     fn check(&mut self, snapshot: &Snapshot) {
-        let devices: Vec<&Device> =
-            self.relays.iter().flat_map(|relay| relay.links.devices()).collect();
-        let mut findings = check::inspect(&devices, snapshot);
+        let served = self.relays.iter().flat_map(|relay| check::served(&relay.model, &relay.links));
+        let mut findings = check::inspect(&served.collect::<Vec<_>>(), snapshot);
         if let Some(fixes) = &mut self.fixes {
             findings.retain(|finding| match fixes.apply(finding, snapshot) {
                 Ok(()) => {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use magpie_config::model::{self, Kind, Link, Prefixes, Relay, Rule};
-use magpie_config::{Diagnostics, LoadError, Loaded, Source, import};
+use magpie_config::{Diagnostic, Diagnostics, LoadError, Loaded, Source, import};
 
 use crate::cli::{ConfigFile, Flags, Foreign, Launch, Level};
 use crate::commands::missing_file;
@@ -42,23 +42,23 @@ pub(crate) enum SettingsError {
 /// Reads the configuration file, if one is to be read, and lays the command line over it.
 pub(crate) fn read(launch: &Launch) -> Result<Settings, SettingsError> {
     let flags = &launch.flags;
-    let Some(file) = &launch.file else {
-        let config = layer(model::Config::default(), flags).map_err(SettingsError::Flags)?;
-        return Ok(Settings { config, warnings: Vec::new() });
+    let loaded = launch.file.as_ref().map(|file| read_file(file, flags)).transpose()?;
+    let (config, said) = match loaded {
+        Some(Loaded { config, warnings }) => (config, warnings),
+        None => (model::Config::default(), Diagnostics::new(Vec::new())),
     };
-    let Loaded { config, warnings } = read_file(file, flags)?;
-    let mut warnings = separately(&warnings);
+    let mut warnings = separately(&said, |_| true);
     if *flags == Flags::default() {
         return Ok(Settings { config, warnings });
     }
     let config = layer(config, flags).map_err(SettingsError::Flags)?;
-    let known = warnings.len();
-    if known == 0 {
-        warnings = separately(&config.check().map_err(SettingsError::Together)?);
-    } else {
-        // The warnings of the file say where in the file.
-        config.check().map_err(SettingsError::Together)?;
-    }
+    let checked = config.check().map_err(SettingsError::Together)?;
+    // The warnings of the file say where in the file.
+    let mut known: Vec<&str> = said.iter().map(|remark| remark.message.as_str()).collect();
+    warnings.extend(separately(&checked, |remark| {
+        let place = known.iter().position(|message| *message == remark.message);
+        place.map(|place| known.swap_remove(place)).is_none()
+    }));
     Ok(Settings { config, warnings })
 }
 
@@ -88,12 +88,14 @@ fn read_file(file: &ConfigFile, flags: &Flags) -> Result<Loaded, SettingsError> 
     Ok(Loaded { config: imported.config, warnings: imported.warnings })
 }
 
-/// Each remark as a text of its own.
-fn separately(remarks: &Diagnostics) -> Vec<String> {
-    let alone = remarks.iter().map(|remark| {
+/// Each remark that `is_told` selects as a text of its own, which does not say again that it is a
+/// warning.
+fn separately(remarks: &Diagnostics, mut is_told: impl FnMut(&Diagnostic) -> bool) -> Vec<String> {
+    let alone = remarks.iter().filter(|remark| is_told(remark)).map(|remark| {
         let mut alone = Diagnostics::new(remarks.sources().to_vec());
         alone.push(remark.clone());
-        alone.to_string().trim_end().to_owned()
+        let text = alone.to_string();
+        text.strip_prefix("warning: ").unwrap_or(&text).trim_end().to_owned()
     });
     alone.collect()
 }
@@ -207,6 +209,7 @@ mod tests {
 
     use super::*;
     use crate::cli::NaSourceArg;
+    use crate::state::samples::Scratch;
 
     #[test]
     fn flags_alone_make_one_relay() {
@@ -297,6 +300,45 @@ mod tests {
         let file = Config { relays: vec![cloud()], ..Config::default() };
         let complaint = layer(file, &flags(&["guest"])).unwrap_err();
         assert!(complaint.contains("the link eth0"), "{complaint}");
+    }
+
+    #[test]
+    fn flags_alone_are_checked_as_a_file_is() {
+        let many: Vec<String> = (0..130).map(|number| format!("eth{number}")).collect();
+        let prefixes = vec!["2001:db8::1/128".parse().unwrap()];
+        for (flags, expected) in [
+            (Flags { interfaces: many, ..Flags::default() }, "at most 128 links"),
+            (Flags { prefixes, ..flags(&["wan", "lan"]) }, "2001:db8::1"),
+            (flags(&["wan"]), "is no relay"),
+        ] {
+            let error = read(&Launch { file: None, flags }).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        let settings = read(&Launch { file: None, flags: flags(&["wan", "lan"]) }).unwrap();
+        assert_eq!(settings.config.relays, [Relay::new(Kind::Relay, ["wan", "lan"])]);
+        assert_eq!(settings.warnings, [""; 0]);
+    }
+
+    #[test]
+    fn warnings_of_the_file_and_of_flags_are_told_once_each() {
+        let folder = Scratch::new("settings-warnings");
+        let path = folder.path().join("magpie.toml");
+        std::fs::write(
+            &path,
+            "[[responder]]\nlinks = [\"a\", \"b\"]\n\
+             [[responder.rule]]\nprefix = \"2001:db8:1::/64\"\nmethod = \"static\"\n\
+             [[responder.rule]]\nprefix = \"2001:db8:2::/64\"\nmethod = \"route\"\non = [\"a\"]\n\
+             [[responder.rule]]\nprefix = \"2001:db8:2::/64\"\nmethod = \"probe\"\nto = [\"c\"]\n",
+        )
+        .unwrap();
+        let file = || Some(ConfigFile { path: path.clone(), compat: None, is_default: false });
+        let of_file = read(&Launch { file: file(), flags: Flags::default() }).unwrap().warnings;
+        assert_eq!(of_file.len(), 1, "{of_file:?}");
+        assert!(of_file[0].starts_with("this answers for every"), "{of_file:?}");
+        let warnings = read(&Launch { file: file(), flags: flags(&["a"]) }).unwrap().warnings;
+        assert_eq!(warnings.len(), 2, "{warnings:?}");
+        assert_eq!(warnings[0], of_file[0]);
+        assert!(warnings[1].starts_with("this rule never decides anything"), "{warnings:?}");
     }
 
     #[test]

@@ -18,6 +18,9 @@ pub(crate) enum ViewError {
     /// The daemon does not tell.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// There is nothing more to see.
+    #[error("the daemon stopped")]
+    Stopped,
     /// The output takes nothing more.
     #[error("cannot write the output")]
     Output(#[source] io::Error),
@@ -41,13 +44,23 @@ pub(crate) fn watch(args: &ViewArgs) -> Result<(), ViewError> {
     // Tells programs that from now on nothing is missed.
     let subscribed = args.json.then(|| Ok(Event::new(EventKind::Subscribed)));
     for event in subscribed.into_iter().chain(watch) {
-        let event = event?;
+        let event = match event {
+            Err(ClientError::Lost { source, .. }) if has_stopped(&source) => {
+                return Err(ViewError::Stopped);
+            }
+            event => event?,
+        };
         let line = if args.json { json_line(&event)? } else { event_text(&event) };
         if print(&format!("{line}\n"))?.is_break() {
             break;
         }
     }
     Ok(())
+}
+
+/// Whether a connection was lost because nobody is at the other end any longer.
+fn has_stopped(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset)
 }
 
 /// Makes the daemon save its state and read the kernel's anew.

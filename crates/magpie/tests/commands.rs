@@ -5,7 +5,7 @@ mod common;
 
 use std::error::Error;
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::Ipv6Addr;
 use std::process::{ExitCode, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         ("several_rules_are_added_together_or_not_at_all", several_rules_or_none),
         ("targets_that_were_asked_for_are_shown", targets_are_shown),
         ("the_status_shows_relays_and_responders", the_status_shows_relays),
+        ("a_watch_ends_with_the_daemon", a_watch_ends_with_the_daemon),
     ])
 }
 
@@ -76,6 +77,7 @@ fn a_check_sums_up_or_prints() -> Outcome {
     let text = String::from_utf8(output.stdout)?;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(text.starts_with(&format!("OK: {path}\n")), "{text}");
+    assert_eq!(String::from_utf8(run(&node, &["check", &path])?.stdout)?, text);
     let line = text.lines().find(|line| line.starts_with("home ")).ok_or("no line")?;
     let cells: Vec<&str> = line.split_whitespace().collect();
     assert_eq!(cells, ["home", "relay", "wan,lan", "auto", "0", "0", "1"]);
@@ -106,6 +108,16 @@ fn a_missing_file_is_answered() -> Outcome {
         for expected in ["/etc/magpie/magpie.toml", "[[relay]]", "magpie import"] {
             assert!(complaint.contains(expected), "{expected}: {complaint}");
         }
+    }
+    for program in ["npd6", "ndppd"] {
+        let path = format!("/etc/{program}.conf");
+        if std::path::Path::new(&path).exists() {
+            continue;
+        }
+        let output = run(&node, &["check", "--compat", program])?;
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{complaint}");
+        assert_eq!(complaint, format!("magpie: there is no {path}: name the file with -c FILE\n"));
     }
     let output = run(&node, &["check", "-c", "/none/magpie.toml"])?;
     let complaint = String::from_utf8_lossy(&output.stderr);
@@ -179,7 +191,10 @@ fn rules_come_and_go_at_run_time() -> Outcome {
         scene.succeed(&["rules", "add", &target.to_string(), "static", "--owner", "hook"])?;
     }
     asker.expect_answers(&[TARGET, other], &[])?;
-    scene.succeed(&["rules", "add", &other.to_string(), "deny"])?;
+    let deny = ["rules", "add", &other.to_string(), "deny"];
+    for _ in 0..2 {
+        assert_eq!(scene.text(&deny)?, "");
+    }
     asker.expect_answers(&[TARGET], &[other])?;
 
     let rules = scene.json(&["rules", "--json"])?;
@@ -205,6 +220,8 @@ fn rules_come_and_go_at_run_time() -> Outcome {
 
     scene.succeed(&["rules", "remove", &other.to_string(), "--owner", "manual"])?;
     asker.expect_answers(&[TARGET, other], &[])?;
+    let text = scene.text(&["rules", "add", &other.to_string(), "deny", "--owner", "hook"])?;
+    assert_eq!(text, "replaces: 2001:db8:99::6 static (relay edge, owner hook)\n");
     scene.succeed(&["rules", "remove", "--owner", "hook"])?;
     asker.expect_answers(&[], &[TARGET, other])?;
     let output = scene.view(&["rules", "remove", "--owner", "hook"])?;
@@ -393,6 +410,21 @@ fn the_status_shows_relays() -> Outcome {
         text.lines().skip(1).filter_map(|line| line.split_whitespace().nth(5)).collect();
     assert_eq!(sources, ["added", "file", "built-in"], "{text}");
     scene.magpie.stop()?;
+    Ok(())
+}
+
+fn a_watch_ends_with_the_daemon() -> Outcome {
+    let scene = Scene::new(RESPONDER, &[])?;
+    let mut command = Magpie::command(&scene.site.gateway)?;
+    command.args(["watch", "--json", "--control"]).arg(scene.magpie.control());
+    let mut watch = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut first = String::new();
+    BufReader::new(watch.stdout.as_mut().ok_or("no output")?).read_line(&mut first)?;
+    assert_eq!(first, "{\"event\":\"subscribed\"}\n");
+    scene.magpie.stop()?;
+    let output = watch.wait_with_output()?;
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "magpie: the daemon stopped\n");
+    assert_eq!(output.status.code(), Some(1));
     Ok(())
 }
 

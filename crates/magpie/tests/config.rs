@@ -12,11 +12,12 @@ use std::process::{ExitCode, Output};
 use std::time::Duration;
 
 use common::{Folder, LIMIT, Magpie, Outcome, Site, Station};
+use magpie_control::{Client, Status};
 use magpie_sys::netlink::RouteEvent;
 use magpie_testnet::{
     AddressState, Bridge, Host, HostOptions, Node, Ping, Pinger, connect, ping_once,
 };
-use rustix::process::Signal;
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
 
 fn main() -> ExitCode {
     common::run(&[
@@ -26,12 +27,16 @@ fn main() -> ExitCode {
         ("host_routes_go_to_the_table_of_their_relay", host_routes_go_to_their_table),
         ("a_link_changes_its_relay", a_link_changes_its_relay),
         ("an_invalid_file_changes_nothing", an_invalid_file_changes_nothing),
+        ("no_invalid_file_is_run_or_reloaded", no_invalid_file_is_run_or_reloaded),
+        ("a_reload_without_descriptors_loses_no_news", a_reload_without_descriptors),
         ("an_unusable_link_changes_nothing", an_unusable_link_changes_nothing),
         ("flags_win_over_the_file", flags_win_over_the_file),
         ("what_cannot_be_run_ends_with_two", what_cannot_be_run_ends_with_two),
         ("the_service_manager_is_told_of_a_reload", the_service_manager_is_told),
         ("seen_targets_are_logged_on_request", seen_targets_are_logged),
         ("added_rules_survive_a_reload_and_a_restart", added_rules_survive),
+        ("added_rules_find_their_relay_after_a_restart", added_rules_find_their_relay),
+        ("hosts_of_added_rules_survive_a_restart", hosts_of_added_rules_survive),
         ("added_rules_last_only_with_a_state_file", added_rules_last_only_with_a_state_file),
     ])
 }
@@ -244,6 +249,102 @@ fn an_invalid_file_changes_nothing() -> Outcome {
     Ok(())
 }
 
+/// Every file that there is a message for: the daemon is asked to run with it, and says why not.
+fn no_invalid_file_is_run_or_reloaded() -> Outcome {
+    let site = Site::new()?;
+    let file = ConfigFile::new(HOME)?;
+    let magpie = Magpie::run(&site.gateway, file.arguments())?;
+    let serves = |status: &Status| -> (String, Vec<String>) {
+        (format!("{:?}", status.relays), status.prefixes.clone())
+    };
+    let before = serves(&magpie.status()?);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/tests/malformed");
+    let mut count = 0;
+    for entry in fs::read_dir(&folder)? {
+        let path = entry?.path();
+        let is_layered = path.is_dir();
+        let main = if is_layered { path.join("magpie.toml") } else { path.clone() };
+        let name = main.display();
+        let output = Magpie::command(&site.gateway)?.arg("check").arg("-c").arg(&main).output()?;
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{name}: {complaint}");
+        let parent = path.parent().unwrap_or(&folder).display().to_string();
+        assert!(complaint.contains(&parent) && names_a_line(&complaint), "{name}: {complaint}");
+
+        fs::copy(&main, &file.path)?;
+        if is_layered {
+            copy_folder(&path.join("conf.d"), &file.path.with_file_name("conf.d"))?;
+        }
+        let output = command(&site.gateway, &magpie, &["reload"])?;
+        // Without a reader of its news it could not go on telling them.
+        magpie.await_news("READY=1")?;
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{name}: {complaint}");
+        assert!(names_a_line(&complaint), "{name}: {complaint}");
+        let status = magpie.status()?;
+        assert_eq!(serves(&status), before, "{name}");
+        let [why] = status.warnings.as_slice() else { panic!("{name}: {:?}", status.warnings) };
+        assert!(why.contains("stays as it is") && names_a_line(why), "{name}: {why}");
+        if is_layered {
+            fs::remove_dir_all(file.path.with_file_name("conf.d"))?;
+        }
+        count += 1;
+    }
+    assert!(count >= 30, "{count} files");
+    file.write(HOME)?;
+    reload(&site.gateway, &magpie)?;
+    assert_eq!(magpie.status()?.warnings, [""; 0]);
+    magpie.stop()?;
+    Ok(())
+}
+
+/// Whether a complaint points to a line of a file.
+fn names_a_line(complaint: &str) -> bool {
+    let mut places = complaint.split(".toml:").skip(1);
+    places.any(|place| place.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+fn copy_folder(from: &Path, to: &Path) -> Outcome {
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        fs::copy(entry.path(), to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
+/// What the kernel told before a reload that could not ask it is not lost.
+fn a_reload_without_descriptors() -> Outcome {
+    let site = Site::new()?;
+    // Without a file there is nothing else that takes a descriptor.
+    let magpie = Magpie::start(&site.gateway)?;
+    let target = Ipv6Addr::new(0x2001, 0xdb8, 5, 0, 0, 0, 0, 0x21);
+    let mut asker = Station::new("asker", &site.switch, "up")?;
+    let (lower, _) = site.host("lower", "down", 0x21)?;
+    lower.add_address(Host::LINK, target, 64)?;
+    lower.wait_address(Host::LINK, target, AddressState::Valid, LIMIT)?;
+    asker.expect_answers(&[], &[target])?;
+
+    // While it stands still the signal comes first, then the news, and then the question.
+    let mut client = Client::connect(&magpie.control())?;
+    client.status()?;
+    let pid = Pid::from_raw(magpie.pid().try_into()?);
+    let limit = getrlimit(Resource::Nofile);
+    magpie.signal(Signal::STOP)?;
+    magpie.signal(Signal::HUP)?;
+    let own = Ipv6Addr::new(0x2001, 0xdb8, 5, 0, 0, 0, 0, 1);
+    site.gateway.add_address_nodad("wan", own, 64)?;
+    prlimit(pid, Resource::Nofile, Rlimit { current: Some(3), ..limit })?;
+    magpie.signal(Signal::CONT)?;
+    let status = client.status()?;
+    prlimit(pid, Resource::Nofile, limit)?;
+    assert!(status.warnings.iter().any(|told| told.contains("reload it once more")), "{status:?}");
+    asker.resolve(target)?;
+    assert!(magpie.status()?.prefixes.contains(&"2001:db8:5::/64".to_owned()));
+    magpie.stop()?;
+    Ok(())
+}
+
 fn an_unusable_link_changes_nothing() -> Outcome {
     let site = Site::new()?;
     site.gateway.add_bridge(&Bridge::new("br0"))?;
@@ -404,6 +505,88 @@ fn added_rules_survive() -> Outcome {
     magpie.stop()?;
     let magpie = Magpie::run(&site.gateway, &arguments)?;
     asker.expect_answers(&[], &[kept])?;
+    magpie.stop()?;
+    Ok(())
+}
+
+/// A relay without a name is called after its links, which change while the daemon does not run.
+fn added_rules_find_their_relay() -> Outcome {
+    let site = Site::new()?;
+    add_link(&site, "guest")?;
+    let [denied, lost]: [Ipv6Addr; 2] =
+        [9, 10].map(|number| Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, number));
+    let rule = "[[relay.rule]]\nprefix = \"2001:db8:9::/120\"\nmethod = \"static\"\n";
+    let file = ConfigFile::new(&format!("{HOME}{rule}"))?;
+    let folder = Folder::new()?;
+    let mut arguments = file.arguments();
+    arguments.extend(["-f".to_owned(), folder.path("hosts.json").display().to_string()]);
+    let magpie = Magpie::run(&site.gateway, &arguments)?;
+    let mut asker = Station::new("asker", &site.switch, "down")?;
+    let add = |magpie: &Magpie, target: Ipv6Addr, more: &[&str]| -> Outcome {
+        let target = target.to_string();
+        let mut arguments = vec!["rules", "add", &target, "deny", "--persist"];
+        arguments.extend(more);
+        succeed(&command(&site.gateway, magpie, &arguments)?)
+    };
+    add(&magpie, denied, &[])?;
+    asker.expect_answers(&[lost], &[denied])?;
+    magpie.stop()?;
+
+    file.write(&format!("[[relay]]\nlinks = [\"guest\", \"lan\", \"wan\"]\n{rule}"))?;
+    let magpie = Magpie::run(&site.gateway, &arguments)?;
+    asker.expect_answers(&[lost], &[denied])?;
+    assert!(!magpie.log().contains(" rests: "), "{}", magpie.log());
+    add(&magpie, lost, &["--on", "guest"])?;
+    magpie.stop()?;
+
+    // What applies nowhere is told, also where nothing is called otherwise.
+    file.write(&format!("{HOME}{rule}"))?;
+    let magpie = Magpie::run(&site.gateway, &arguments)?;
+    asker.expect_answers(&[lost], &[denied])?;
+    let resting = format!("the rule {lost}/128 deny of");
+    let is_told = |magpie: &Magpie| -> Result<bool, Box<dyn Error>> {
+        Ok(magpie.status()?.warnings.iter().any(|told| told.contains(&resting)))
+    };
+    assert!(is_told(&magpie)? && magpie.log().contains(&resting), "{}", magpie.log());
+    file.write(&format!("[[relay]]\nlinks = [\"guest\", \"lan\", \"wan\"]\n{rule}"))?;
+    reload(&site.gateway, &magpie)?;
+    assert!(!is_told(&magpie)?);
+    magpie.stop()?;
+    Ok(())
+}
+
+/// They are there again without anybody asking for them.
+fn hosts_of_added_rules_survive() -> Outcome {
+    let site = Site::new()?;
+    let file = ConfigFile::new(
+        "[[responder]]\nname = \"home\"\nlinks = [\"wan\", \"lan\"]\nprefixes = []\n\
+         [[responder.rule]]\nprefix = \"2001:db8:99::1\"\nmethod = \"deny\"\n",
+    )?;
+    let folder = Folder::new()?;
+    let mut arguments = file.arguments();
+    arguments.extend(["-f".to_owned(), folder.path("hosts.json").display().to_string()]);
+    let magpie = Magpie::run(&site.gateway, &arguments)?;
+    let (_lower, lower_address) = site.host("lower", "down", 0x21)?;
+    let add = ["rules", "add", "2001:db8:7::/64", "probe"];
+    let persist = ["rules", "add", "2001:db8:7::/64", "probe", "--persist"];
+    succeed(&command(&site.gateway, &magpie, &persist)?)?;
+    let mut asker = Station::new("asker", &site.switch, "up")?;
+    asker.resolve(lower_address)?;
+    magpie.await_host(lower_address, "lan")?;
+    magpie.stop()?;
+
+    let magpie = Magpie::run(&site.gateway, &arguments)?;
+    magpie.await_host(lower_address, "lan")?;
+    // Not only those that are there from the beginning count.
+    succeed(&command(&site.gateway, &magpie, &["rules", "remove", "2001:db8:7::/64"])?)?;
+    succeed(&command(&site.gateway, &magpie, &persist)?)?;
+    asker.resolve(lower_address)?;
+    magpie.stop()?;
+    fs::remove_file(folder.path("hosts.rules.json"))?;
+    let magpie = Magpie::run(&site.gateway, &arguments)?;
+    assert_eq!(magpie.hosts()?, []);
+    succeed(&command(&site.gateway, &magpie, &add)?)?;
+    magpie.await_host(lower_address, "lan")?;
     magpie.stop()?;
     Ok(())
 }

@@ -104,8 +104,13 @@ impl Assembly<'_> {
                 None => error,
             });
         }
-        if rule.method.value == Method::Static && !rule.i_own_this_prefix {
-            self.check_static(rule);
+        if rule.method.value == Method::Static {
+            if draft.model.kind == Kind::Relay {
+                self.check_static_in_relay(rule);
+            }
+            if !rule.i_own_this_prefix {
+                self.check_static(rule);
+            }
         }
     }
 
@@ -154,6 +159,25 @@ impl Assembly<'_> {
                 .help(
                     "`method = \"probe\"` or `\"route\"` answers for those that do; if the whole \
                      prefix is yours, say so: `i-own-this-prefix = true`",
+                ),
+        );
+    }
+
+    /// A relay looks for no target that is answered for without looking, so it makes no route.
+    fn check_static_in_relay(&mut self, rule: &draft::Rule) {
+        let targets = match rule.prefix.value {
+            RulePrefix::Net(net) if net.prefix_len() == 128 => return,
+            RulePrefix::Net(net) => format!("in {net}"),
+            RulePrefix::Auto => "in its prefixes".to_owned(),
+        };
+        self.remarks.push(
+            rule.prefix
+                .place
+                .warning(format!("this keeps the relay from finding hosts {targets}"))
+                .label("`static` answers without looking, and makes no routes")
+                .help(
+                    "`method = \"probe\"` finds the hosts and keeps a route to each; with `static` \
+                     the kernel has to know already where they are",
                 ),
         );
     }

@@ -3,7 +3,7 @@
 use super::settings::{read_answers, read_lists};
 use super::{Link, Rule};
 use crate::model::{Kind, Method};
-use crate::read::{Fields, Placed, Reader, Value};
+use crate::read::{Fields, Placed, Reader, Value, several};
 use crate::value;
 use crate::words;
 
@@ -164,7 +164,10 @@ fn read_interface(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<String> 
         Ok(()) => Some(text.to_owned()),
         Err(error) => {
             let remark = reader.place(value.span()).error(error.to_string());
-            reader.remark(remark.label("not the name of a link"));
+            reader.remark(match several(text) {
+                Some(names) => remark.label(format!("several names? quote each: {names}")),
+                None => remark.label("not the name of a link"),
+            });
             None
         }
     }
@@ -174,4 +177,5 @@ const MISPLACED_IN_RULE: &[(&str, &str)] = &[
     ("link", "did you mean `on`?"),
     ("links", "did you mean `on`?"),
     ("iface", "did you mean `to`?"),
+    ("interface", "did you mean `to`, or `on`?"),
 ];

@@ -3,10 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use magpie_engine::RoutePolicy;
+
 use super::{Answers, Entry};
 use crate::limits::{Cap, each_cap};
 use crate::model::{self, Kind, Pattern, RulePrefix};
 use crate::read::{Fields, Placed, Reader, Value};
+use crate::value::ValueError;
 use crate::words;
 
 pub(super) fn read_daemon(
@@ -48,7 +51,10 @@ pub(super) fn read_prefixes(
 ) -> Option<model::Prefixes> {
     let before = reader.errors();
     let entries = reader.array(value, |reader, value| {
-        let prefix: RulePrefix = reader.text(value, "\"auto\" or \"2001:db8:7::/64\"")?;
+        let text = reader.string(value, "\"auto\" or \"2001:db8:7::/64\"")?;
+        // What single addresses look like is no help here.
+        let prefix = text.parse().map_err(|error| ValueError { help: None, ..error });
+        let prefix = reader.understood(value, text, prefix)?;
         if let RulePrefix::Net(net) = prefix
             && net.prefix_len() == 128
         {
@@ -106,6 +112,13 @@ pub(super) fn read_routes(
         if table == LOCAL_TABLE {
             let remark = reader.place(value.span()).error("table 255 is the kernel's own");
             reader.remark(remark.label("expected 254, the main table, or one of yours"));
+        } else if table != MAIN_TABLE && routes.policy != RoutePolicy::Never {
+            let remark = reader
+                .place(value.span())
+                .warning(format!("the kernel looks into table {table} only if a rule says so"))
+                .label("without one the host routes have no effect")
+                .help(format!("make one at boot: `ip -6 rule add table {table}`"));
+            reader.remark(remark);
         }
     }
     if let Some(value) = fields.take("route-metric")
@@ -212,6 +225,9 @@ pub(super) fn read_limits(
 
 /// More than this fits into no memory.
 const MOST: usize = 16_777_216;
+
+/// `RT_TABLE_MAIN`.
+const MAIN_TABLE: u32 = 254;
 
 /// `RT_TABLE_LOCAL`.
 const LOCAL_TABLE: u32 = 255;

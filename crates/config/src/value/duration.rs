@@ -22,6 +22,9 @@ pub fn duration(text: &str) -> Result<Duration, ValueError> {
         let error = if unit.is_empty() {
             ValueError::new(whole, format!("the duration `{text}` has no unit"))
                 .label(format!("`{number}s` if these are seconds"))
+        } else if unit.starts_with(['.', ',']) {
+            ValueError::new(whole, format!("`{text}` is not a whole number"))
+                .label("a smaller unit helps: `1500ms` is 1.5 seconds")
         } else {
             ValueError::new(digits..text.len(), format!("`{unit}` is no unit of time"))
                 .label("expected ms, s, m, h or d")

@@ -40,12 +40,14 @@ pub fn prefix(text: &str) -> Result<Ipv6Net, ValueError> {
                 .label("expected 0 to 128")
         })?;
     if net.trunc().addr() != parsed {
-        return Err(ValueError::new(
-            0..text.len(),
-            format!("bits beyond the length of `{text}` are set"),
-        )
-        .label(format!("did you mean `{}`?", net.trunc()))
-        .help(format!("`{parsed}/128` or `{parsed}` is this one address")));
+        let error =
+            ValueError::new(0..text.len(), format!("bits beyond the length of `{text}` are set"));
+        let error = if net.prefix_len() < SHORTEST_PREFIX {
+            error.label(format!("the length must be {SHORTEST_PREFIX} or more"))
+        } else {
+            error.label(format!("did you mean `{}`?", net.trunc()))
+        };
+        return Err(error.help(format!("`{parsed}/128` or `{parsed}` is this one address")));
     }
     Ok(net)
 }
@@ -130,7 +132,14 @@ impl FromStr for RulePrefix {
                 .label("did you mean `auto`?"));
         }
         let net = prefix(text)?;
-        check_prefix(net).map_err(|error| ValueError { span: 0..text.len(), ..error })?;
+        check_prefix(net).map_err(|error| {
+            let error = ValueError { span: 0..text.len(), ..error };
+            if net.prefix_len() < SHORTEST_PREFIX {
+                error.help("`auto` means the prefixes of the relay itself")
+            } else {
+                error
+            }
+        })?;
         Ok(Self::Net(net))
     }
 }
@@ -174,6 +183,7 @@ impl FromStr for Method {
             let error = ValueError::new(0..text.len(), format!("`{text}` is not a method"))
                 .help("the methods are static, route, probe and deny");
             match closest(text, Self::ALL.map(Self::label)) {
+                _ if text == "auto" => error.label("what ndppd calls `auto` is `route`"),
                 Some(meant) => error.label(format!("did you mean `{meant}`?")),
                 None => error,
             }

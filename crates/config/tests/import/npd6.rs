@@ -237,6 +237,10 @@ fn lists_allow_or_deny() {
             "npd6 lists addresses only",
             "eth0 R: static 2001:db8:1::/64; allow iid:021d:55**:*:*",
         ),
+        ("listtype=white\naddrlist = ::/0", "'::/0' is every address there is", ""),
+        ("listtype=white\naddrlist = ::5/0", "'::5/0' is every address there is", ""),
+        ("whiteList = ::/0", "'::/0' is every address there is", ""),
+        ("listtype=black\naddrlist = 2001:db8::/0", "is every address there is", ""),
     ]);
 }
 

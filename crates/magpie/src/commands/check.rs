@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use magpie_config::model::{Config, Kind, Relay};
+use magpie_config::model::{Config, Kind, Link, Relay};
 
 use super::{UNUSABLE, conclude, mistakes, warn};
-use crate::cli::{CheckArgs, Launch};
+use crate::cli::{CheckArgs, DEFAULT_CONTROL, Launch};
 use crate::settings;
 use crate::table::{Column, absent, table};
 use crate::views::print;
@@ -13,7 +13,7 @@ use crate::views::print;
 /// Prints everything that is wrong with the configuration that the daemon would run with; if
 /// nothing is, what it comes to.
 pub(crate) fn run(args: &CheckArgs) -> ExitCode {
-    let launch = args.run.launch();
+    let launch = args.launch();
     let settings = match settings::read(&launch) {
         Ok(settings) => settings,
         Err(error) => {
@@ -24,12 +24,15 @@ pub(crate) fn run(args: &CheckArgs) -> ExitCode {
     for warning in &settings.warnings {
         warn(warning);
     }
-    let text = if args.print {
-        magpie_config::render_complete(&settings.config)
-    } else {
-        summary(&launch, &settings.config)
-    };
+    let text =
+        if args.print { complete(settings.config) } else { summary(&launch, &settings.config) };
     conclude(print(&text).map(drop))
+}
+
+/// Everything that is in force, also what is there without being configured.
+fn complete(mut config: Config) -> String {
+    config.daemon.control.get_or_insert_with(|| DEFAULT_CONTROL.into());
+    magpie_config::render_complete(&config)
 }
 
 /// What is configured, in a few lines.
@@ -49,7 +52,11 @@ fn summary(launch: &Launch, config: &Config) -> String {
 }
 
 fn row(relay: &Relay) -> Vec<String> {
-    let links: Vec<&str> = relay.links.iter().map(|link| link.name.as_str()).collect();
+    let link = |link: &Link| {
+        let remark = if link.only_probed { " (only probed)" } else { "" };
+        format!("{}{remark}", link.name)
+    };
+    let links: Vec<String> = relay.links.iter().map(link).collect();
     let auto = relay.prefixes.auto.then(|| "auto".to_owned());
     let listed = relay.prefixes.listed.iter().map(ToString::to_string);
     let prefixes: Vec<String> = auto.into_iter().chain(listed).collect();
@@ -78,9 +85,20 @@ mod tests {
     use crate::cli::{ConfigFile, Flags};
 
     #[test]
+    fn everything_in_force_is_printed() {
+        let text = complete(Config::default());
+        assert!(text.contains(&format!("control = \"{DEFAULT_CONTROL}\"\n")), "{text}");
+        assert!(text.contains("log-level = \"info\"\n"), "{text}");
+        let mut config = Config::default();
+        config.daemon.control = Some("/mine".into());
+        assert!(complete(config).contains("control = \"/mine\"\n"));
+    }
+
+    #[test]
     fn a_summary_names_what_is_configured() {
         let home = Relay::new(Kind::Relay, ["wan", "br-lan"]);
-        let mut cloud = Relay::new(Kind::Responder, ["eth0"]);
+        let mut cloud = Relay::new(Kind::Responder, ["eth0", "tap0"]);
+        cloud.links[1].only_probed = true;
         cloud.name = "cloud".into();
         cloud.prefixes.auto = false;
         cloud.rules = vec![Rule::new(RulePrefix::Auto, Method::Route)];
@@ -91,9 +109,9 @@ mod tests {
         let expected = "\
 OK: /x.toml
 
-NAME        KIND       LINKS       PREFIXES  RULES  ALLOW  DENY
-wan+br-lan  relay      wan,br-lan  auto          0      0     0
-cloud       responder  eth0        -             1      0     1
+NAME        KIND       LINKS                    PREFIXES  RULES  ALLOW  DENY
+wan+br-lan  relay      wan,br-lan               auto          0      0     0
+cloud       responder  eth0,tap0 (only probed)  -             1      0     1
 ";
         assert_eq!(summary(&launch, &config), expected);
     }

@@ -43,8 +43,44 @@ fn add(args: &AddArgs) -> Result<(), ViewError> {
             i_own_this_prefix: args.i_own_this_prefix,
         }],
     };
-    Client::connect(&args.control.control)?.add_rules(&request)?;
-    Ok(())
+    let mut client = Client::connect(&args.control.control)?;
+    let before = client.rules()?;
+    if client.add_rules(&request)?.renewed == 0 {
+        return Ok(());
+    }
+    let after = client.rules()?;
+    print(&replaced(&before, &after, &args.owner)).map(drop)
+}
+
+/// What rules of an owner said that say something else now.
+fn replaced(before: &[Rule], after: &[Rule], owner: &str) -> String {
+    let is_own =
+        |rule: &&Rule| rule.source == RuleSource::Added && rule.owner.as_deref() == Some(owner);
+    let is_same = |one: &[String], other: &[String]| {
+        one.iter().all(|name| other.contains(name)) && other.iter().all(|name| one.contains(name))
+    };
+    let is_replaced = |old: &&Rule| {
+        after.iter().filter(is_own).any(|new| {
+            new.relay == old.relay
+                && new.prefix == old.prefix
+                && is_same(&new.on, &old.on)
+                && !(new.method == old.method && is_same(&new.to, &old.to))
+        })
+    };
+    let line = |rule: &Rule| {
+        let links = |flag: &str, names: &[String]| {
+            if names.is_empty() { String::new() } else { format!(" {flag} {}", names.join(",")) }
+        };
+        format!(
+            "replaces: {} {}{}{} (relay {}, owner {owner})\n",
+            rule.prefix,
+            rule.method.label(),
+            links("--on", &rule.on),
+            links("--to", &rule.to),
+            rule.relay
+        )
+    };
+    before.iter().filter(is_own).filter(is_replaced).map(line).collect()
 }
 
 /// Removes rules; that there was none to remove is told by the status, too.
@@ -59,8 +95,8 @@ fn remove(args: &RemoveArgs) -> ExitCode {
     match removed {
         Ok(0) => {
             eprintln!(
-                "magpie: no rule that was added matches; `magpie rules` shows all, and those of \
-                 the configuration are removed there"
+                "magpie: no rule that was added matches; `magpie rules` shows all, and those \
+                 of the configuration file can be removed in the file only"
             );
             ExitCode::FAILURE
         }
@@ -117,8 +153,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rules_stand_in_aligned_columns() {
-        let rule = |prefix: &str, method, source| Rule {
+    fn what_is_replaced_is_told() {
+        let own = |prefix: &str, method| Rule {
+            owner: Some("manual".into()),
+            ..rule(prefix, method, RuleSource::Added)
+        };
+        let other = Rule { owner: Some("hook".into()), ..own("auto", RuleMethod::Deny) };
+        let file = rule("auto", RuleMethod::Deny, RuleSource::File);
+        let deny = own("auto", RuleMethod::Deny);
+        let on = Rule { on: vec!["wan".into(), "lan".into()], ..deny.clone() };
+        let before = [deny, own("2001:db8::/64", RuleMethod::Route), other, file, on];
+        assert_eq!(replaced(&before, &before, "manual"), "");
+        let mut after = before.to_vec();
+        after[0].method = RuleMethod::Static;
+        assert_eq!(
+            replaced(&before, &after, "manual"),
+            "replaces: auto deny (relay home, owner manual)\n"
+        );
+        assert_eq!(replaced(&before, &after, "hook"), "");
+        after[0].method = RuleMethod::Deny;
+        after[4].on.reverse();
+        after[4].method = RuleMethod::Route;
+        assert_eq!(
+            replaced(&before, &after, "manual"),
+            "replaces: auto deny --on wan,lan (relay home, owner manual)\n"
+        );
+    }
+
+    fn rule(prefix: &str, method: RuleMethod, source: RuleSource) -> Rule {
+        Rule {
             relay: "home".into(),
             prefix: prefix.into(),
             method,
@@ -129,7 +192,11 @@ mod tests {
             remaining_seconds: None,
             persist: false,
             active: true,
-        };
+        }
+    }
+
+    #[test]
+    fn rules_stand_in_aligned_columns() {
         let added = Rule {
             on: vec!["wan".into(), "dsl".into()],
             owner: Some("docker".into()),

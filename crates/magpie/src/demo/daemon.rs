@@ -204,7 +204,8 @@ fn repeat(log: ChildStderr, stage: &Arc<Stage>) -> JoinHandle<()> {
     let stage = Arc::clone(stage);
     thread::spawn(move || {
         for line in BufReader::new(log).lines().map_while(Result::ok) {
-            stage.quote(&line);
+            // The time is of no interest in a story.
+            stage.quote(line.split_once(' ').map_or(line.as_str(), |(_, told)| told));
         }
     })
 }

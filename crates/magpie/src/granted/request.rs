@@ -1,5 +1,6 @@
 //! Turns what somebody asks for into rules, or says what is wrong with it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use magpie_config::model::{Config, Kind, Link, Method, Relay, Rule, RulePrefix};
@@ -7,7 +8,7 @@ use magpie_config::suggest::closest;
 use magpie_control::{AddRules, NewRule, RemoveRules, RuleMethod, RuleRefusal};
 use magpie_engine::Instant;
 
-use super::{Grant, Granted, Selection, Term};
+use super::{Grant, Granted, Selection, Term, has_where_to_look};
 use crate::cli;
 
 /// What a request is judged by.
@@ -26,8 +27,9 @@ pub(crate) type Refusal = RuleRefusal;
 impl Grounds<'_> {
     /// The rules that are asked for.
     pub(crate) fn grants(&self, request: AddRules) -> Result<Vec<Grant>, Refusal> {
-        check_owner(&request.owner)?;
-        let term = request.lifetime_seconds.map(|seconds| self.term(seconds)).transpose()?;
+        check_owner(&request.owner).map_err(refusal)?;
+        let lifetime = request.lifetime_seconds.map(parse_lifetime).transpose();
+        let term = lifetime.map_err(refusal)?.map(|lifetime| Term::of(lifetime, self.now));
         if request.persist && !self.can_persist {
             return Err(refusal(
                 "rules are kept beside the state file, and there is none: set `state-file` in the \
@@ -70,17 +72,6 @@ impl Grounds<'_> {
         // What was once added can be named, whatever has become of the rules for names since.
         let prefix = request.prefix.as_deref().map(parse_prefix).transpose().map_err(refusal)?;
         Ok(Selection { prefix, owner: request.owner, relay: request.relay })
-    }
-
-    fn term(&self, seconds: u64) -> Result<Term, Refusal> {
-        let lifetime = Duration::from_secs(seconds);
-        if lifetime.is_zero() || lifetime > cli::LONGEST_LIFETIME {
-            return Err(refusal(format!(
-                "a lifetime of {seconds} seconds is not possible: give 1 to {}, or none for no end",
-                cli::LONGEST_LIFETIME.as_secs()
-            )));
-        }
-        Ok(Term::of(lifetime, self.now))
     }
 
     /// The relay that a rule names, or that its links belong to, or that is the only one.
@@ -135,45 +126,62 @@ fn rule_for(relay: &Relay, rule: NewRule) -> Result<Rule, String> {
     for name in &rule.to {
         link_named(relay, name)?;
     }
-    let method = match rule.method {
-        RuleMethod::Static => Method::Static,
-        RuleMethod::Route => Method::Route,
-        RuleMethod::Probe => Method::Probe,
-        RuleMethod::Deny => Method::Deny,
+    let rule = Rule {
+        prefix,
+        method: match rule.method {
+            RuleMethod::Static => Method::Static,
+            RuleMethod::Route => Method::Route,
+            RuleMethod::Probe => Method::Probe,
+            RuleMethod::Deny => Method::Deny,
+        },
+        on: rule.on,
+        to: rule.to,
+        i_own_this_prefix: rule.i_own_this_prefix,
+        comments: Vec::new(),
     };
-    if method != Method::Probe && !rule.to.is_empty() {
+    check_rule(&rule)?;
+    if has_where_to_look(&rule, relay) {
+        return Ok(rule);
+    }
+    Err(match relay.links.as_slice() {
+        [only] => format!(
+            "'{}' of '{}' is the only link: there is no other to look for targets on",
+            only.name, relay.name
+        ),
+        _ => nowhere_else(&rule.to),
+    })
+}
+
+/// Checks what makes sense or not whatever relay follows the rule.
+pub(super) fn check_rule(rule: &Rule) -> Result<(), String> {
+    for names in [&rule.on, &rule.to] {
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = names.iter().find(|name| !seen.insert(name.as_str())) {
+            return Err(format!("the link '{twice}' is named twice"));
+        }
+    }
+    if rule.method != Method::Probe && !rule.to.is_empty() {
         return Err(format!(
             "'to' says where to look for targets, and {} does not look: only probe does",
             rule.method.label()
         ));
     }
-    if let ([on], [to]) = (rule.on.as_slice(), rule.to.as_slice())
-        && on == to
-    {
-        return Err(format!("targets are never looked for on the link that asks: '{on}'"));
+    if rule.on.len() == 1 && rule.on == rule.to {
+        return Err(nowhere_else(&rule.to));
     }
-    if method == Method::Probe && relay.links.len() < 2 {
-        return Err(format!(
-            "'{}' of '{}' is the only link: there is no other to look for targets on",
-            relay.links.first().map_or("", |link| link.name.as_str()),
-            relay.name
-        ));
-    }
-    if method == Method::Static && !rule.i_own_this_prefix && !is_narrow(prefix) {
+    if rule.method == Method::Static && !rule.i_own_this_prefix && !is_narrow(rule.prefix) {
         return Err(format!(
             "static would answer for every address of {}, also for those that do not exist: \
              use probe or route, or confirm it with i_own_this_prefix (--i-own-this-prefix)",
             rule.prefix
         ));
     }
-    Ok(Rule {
-        prefix,
-        method,
-        on: rule.on,
-        to: rule.to,
-        i_own_this_prefix: rule.i_own_this_prefix,
-        comments: Vec::new(),
-    })
+    Ok(())
+}
+
+fn nowhere_else(to: &[String]) -> String {
+    let names = list(to.iter().map(String::as_str));
+    format!("targets are never looked for on the link that asks: '{names}'")
 }
 
 /// Whether it has so few addresses that answering for all of them needs no confirmation.
@@ -185,7 +193,7 @@ fn is_narrow(prefix: RulePrefix) -> bool {
 }
 
 /// Reads the targets of a rule.
-fn parse_prefix(text: &str) -> Result<RulePrefix, String> {
+pub(super) fn parse_prefix(text: &str) -> Result<RulePrefix, String> {
     text.parse().map_err(|error| cli::in_a_line(&error))
 }
 
@@ -216,16 +224,28 @@ fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
 }
 
 /// An owner must be something to print, and to type.
-fn check_owner(owner: &str) -> Result<(), Refusal> {
+pub(super) fn check_owner(owner: &str) -> Result<(), String> {
     let valid = !owner.is_empty()
         && owner.chars().count() <= LONGEST_OWNER
         && !owner.chars().any(|c| c.is_whitespace() || c.is_control());
     if valid {
         return Ok(());
     }
-    Err(refusal(format!(
+    Err(format!(
         "the owner {owner:?} cannot be: a tag has 1 to {LONGEST_OWNER} characters and no blanks"
-    )))
+    ))
+}
+
+/// Reads how many seconds a rule lasts.
+pub(super) fn parse_lifetime(seconds: u64) -> Result<Duration, String> {
+    let lifetime = Duration::from_secs(seconds);
+    if lifetime.is_zero() || lifetime > cli::LONGEST_LIFETIME {
+        return Err(format!(
+            "a lifetime of {seconds} seconds is not possible: give 1 to {}, or none for no end",
+            cli::LONGEST_LIFETIME.as_secs()
+        ));
+    }
+    Ok(lifetime)
 }
 
 fn refusal(reason: String) -> Refusal {
@@ -310,6 +330,9 @@ mod tests {
             (cloud(&["pool"], &[], Route), "only as a place to look"),
             (cloud(&["vpn"], &["vpn"], Probe), "never looked for on the link that asks"),
             (cloud(&["vpn"], &["poool"], Probe), "did you mean 'pool'?"),
+            (cloud(&[], &["vpn"], Probe), "never looked for on the link that asks: 'vpn'"),
+            (cloud(&["vpn", "vpn"], &["vpn"], Probe), "'vpn' is named twice"),
+            (cloud(&["vpn"], &["pool", "pool"], Probe), "'pool' is named twice"),
             (cloud(&["vpn"], &["pool"], Deny), "deny does not look"),
             (home("2001:db8::1/64", Route), "did you mean `2001:db8::/64`?"),
             (home("fe80::1", Static), "link-local"),

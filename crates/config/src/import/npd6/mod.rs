@@ -220,6 +220,14 @@ impl Importer {
             );
             return;
         };
+        if is_everything(&pattern) {
+            self.remarks.error(
+                error(&entry.value_span, format!("'{}' is every address there is", entry.value))
+                    .label("npd6 skips the line")
+                    .help("leave this line out"),
+            );
+            return;
+        }
         self.warn(
             warning(
                 &entry.key_span,
@@ -332,6 +340,14 @@ impl Importer {
             );
             return;
         };
+        if is_everything(&pattern) {
+            self.remarks.error(
+                error(span, format!("'{}' is every address there is", entry.value))
+                    .label("npd6 lists addresses only, logs an error and leaves this off the list")
+                    .help("leave this line out, too"),
+            );
+            return;
+        }
         if !address {
             let how = match pattern {
                 Pattern::InterfaceIdentifier { .. } => ", for interface identifiers",
@@ -496,6 +512,15 @@ fn pattern(text: &str) -> Option<(Pattern, bool)> {
         return Some((Pattern::InterfaceIdentifier { mask, value: identifier & mask }, false));
     }
     Some((Pattern::Prefix(net.trunc()), false))
+}
+
+/// Whether a list with it says nothing about anybody.
+fn is_everything(pattern: &Pattern) -> bool {
+    match pattern {
+        Pattern::Prefix(net) => net.prefix_len() == 0,
+        Pattern::InterfaceIdentifier { mask, .. } => *mask == 0,
+        _ => false,
+    }
 }
 
 fn describe_oddity(oddity: Oddity, entry: &Entry, net: Ipv6Net) -> crate::Diagnostic {
