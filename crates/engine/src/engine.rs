@@ -204,7 +204,7 @@ impl Engine {
 
     /// Emits what an orderly stop needs: host routes removed, groups left, switches told.
     /// Afterwards the engine knows nothing.
-    pub fn shut_down(&mut self, _now: Instant) {
+    pub fn shut_down(&mut self) {
         self.bindings.clear();
         self.resolutions.clear();
         self.delayed.clear();

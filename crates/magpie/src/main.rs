@@ -1,10 +1,12 @@
 //! Magpie: makes several links behave as one IPv6 subnet.
 //!
 //! Without a command it is the daemon: `daemon` assembles it, `driver` waits and dispatches,
-//! `service` holds what is served, `settings` works out what is configured. With a command it is a
-//! client of a running daemon (`views`, `commands`), or looks at configurations (`commands`).
+//! `service` holds what is served, `settings` works out what is configured. `attach`, `reload` and
+//! `rulebook` are what becomes of links, configurations and rules while it runs. With a command it
+//! is a client of a running daemon (`views`, `commands`), or looks at configurations (`commands`).
 #![forbid(unsafe_code)]
 
+mod attach;
 mod check;
 mod cli;
 mod commands;

@@ -215,7 +215,7 @@ impl Relay {
 
     /// Ends the engine's work: withdraws what it has made of routes, memberships and promises.
     pub(crate) fn shut_down(&mut self, now: Instant) {
-        self.engine.shut_down(now);
+        self.engine.shut_down();
         self.drain();
         self.settle(now);
     }

@@ -97,7 +97,7 @@ impl World {
 
     /// Ends a Magpie in good order.
     pub fn shut_down(&mut self, node: NodeId) {
-        self.drive(node, Engine::shut_down);
+        self.drive(node, |engine, _| engine.shut_down());
         let settle = self.now() + KERNEL_DELAY * 100;
         self.run_until(settle);
         self.kill(node);

@@ -322,7 +322,7 @@ impl Bench {
     }
 
     pub(crate) fn shut_down(&mut self) {
-        self.engine.shut_down(self.now);
+        self.engine.shut_down();
         self.settle();
     }
 
