@@ -157,6 +157,10 @@ fn a_host_that_moves_is_found_by_both() -> Outcome {
     let (mut mover, address) = site.host("mover", "down", 0x30)?;
     mover.set_conf(Host::LINK, "keep_addr_on_down", 1)?;
     ping_until(&upper, address)?;
+    // One of them answered the ping; to see a move, both must know from where.
+    for daemon in &pair.daemons {
+        daemon.await_host(address, "lan")?;
+    }
     for (bridge, link) in [("up", "wan"), ("down", "lan")] {
         let mut watches = [pair.daemons[0].watch()?, pair.daemons[1].watch()?];
         mover.move_to(&site.switch, bridge)?;
