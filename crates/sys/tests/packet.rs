@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, reason = "a success where a failure is due ends the test")]
 
+mod common;
+
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::fs;
@@ -10,7 +12,7 @@ use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::Arguments;
 use magpie_sys::batch::{BATCH, RECEIVE_CAPACITY, RecvBatch, SEND_CAPACITY, SendBatch, Sent};
 use magpie_sys::group::{GroupError, Memberships};
 use magpie_sys::link_socket::LinkSocket;
@@ -22,7 +24,7 @@ use magpie_wire::{
     LinkAddr, Message, OwnMessage, Packet, Solicit, multicast_lladdr, solicited_node,
 };
 
-type Outcome = Result<(), Box<dyn Error>>;
+use crate::common::{Outcome, chain, trial};
 
 fn main() -> ExitCode {
     if let Err(error) = magpie_testnet::enter() {
@@ -560,22 +562,6 @@ fn kernel_groups(link: &str) -> Result<BTreeSet<Ipv6Addr>, Box<dyn Error>> {
         }
     }
     Ok(groups)
-}
-
-fn trial(name: &str, run: fn() -> Outcome) -> Trial {
-    Trial::test(name, move || run().map_err(|error| Failed::from(chain(&*error))))
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }
 
 const LINK: &str = "eth0";

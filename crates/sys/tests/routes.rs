@@ -1,13 +1,15 @@
 //! Checks lookups of routes, routes in other tables and news of routing against the real kernel.
 #![forbid(unsafe_code)]
 
+mod common;
+
 use std::error::Error;
 use std::fs;
 use std::net::Ipv6Addr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::Arguments;
 use magpie_sys::netlink::{
     Answer, Batch, Change, Egress, Errno, Event, Family, FoundRoute, Group, HostRoute, Monitor,
     NetlinkSocket, Route, RouteEvent, RouteKind,
@@ -16,7 +18,7 @@ use magpie_testnet::{Node, connect};
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType};
 
-type Outcome = Result<(), Box<dyn Error>>;
+use crate::common::{Outcome, chain, trial};
 
 fn main() -> ExitCode {
     if let Err(error) = magpie_testnet::enter() {
@@ -559,22 +561,6 @@ fn attribute(payload: &mut Vec<u8>, kind: u16, octets: &[u8]) {
     payload.extend(kind.to_ne_bytes());
     payload.extend(octets);
     payload.resize(payload.len().next_multiple_of(4), 0);
-}
-
-fn trial(name: &str, run: fn() -> Outcome) -> Trial {
-    Trial::test(name, move || run().map_err(|error| Failed::from(chain(&*error))))
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }
 
 const WAN: &str = "wan";

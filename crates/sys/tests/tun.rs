@@ -2,18 +2,20 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, reason = "a success where a failure is due ends the test")]
 
+mod common;
+
 use std::error::Error;
 use std::net::{Ipv6Addr, SocketAddrV6, UdpSocket};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::Arguments;
 use magpie_sys::netlink::{RouteEvent, RouteKind};
 use magpie_sys::poller::{Interest, Poller};
 use magpie_sys::tun::{Tun, TunError};
 use magpie_testnet::Node;
 
-type Outcome = Result<(), Box<dyn Error>>;
+use crate::common::{Outcome, chain, trial};
 
 fn main() -> ExitCode {
     if let Err(error) = magpie_testnet::enter() {
@@ -126,22 +128,6 @@ fn receive(tun: &Tun, is_it: impl Fn(&[u8]) -> bool) -> Result<Vec<u8>, Box<dyn 
             return Err("nothing was received".into());
         }
     }
-}
-
-fn trial(name: &str, run: fn() -> Outcome) -> Trial {
-    Trial::test(name, move || run().map_err(|error| Failed::from(chain(&*error))))
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }
 
 const LINK: &str = "tun0";
