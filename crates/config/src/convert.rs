@@ -84,6 +84,8 @@ impl Relay {
         let roles = self.links.iter().any(|link| link.role == Some(Role::Upstream));
         LinkConfig {
             shows_subnet: !link.only_probed && (!roles || link.role == Some(Role::Upstream)),
+            plural: link.is_plural(),
+            announce: link.announce,
             na_source: link.answers.na_source,
             router_flag: link.answers.router_flag,
             answer_delay: link.answers.answer_delay,

@@ -24,6 +24,7 @@ pub(crate) fn each_cap(limits: &mut Limits, mut visit: impl FnMut(&'static str, 
         seen,
         solicits_per_second,
         probes_per_second,
+        joins_per_second,
     } = limits;
     visit("bindings", 1, Cap::Count(bindings));
     visit("bindings-per-link", 1, Cap::Count(bindings_per_link));
@@ -36,4 +37,5 @@ pub(crate) fn each_cap(limits: &mut Limits, mut visit: impl FnMut(&'static str, 
     visit("seen", 0, Cap::Count(seen));
     visit("solicits-per-second", 1, Cap::Rate(solicits_per_second));
     visit("probes-per-second", 1, Cap::Rate(probes_per_second));
+    visit("joins-per-second", 1, Cap::Rate(joins_per_second));
 }

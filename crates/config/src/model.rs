@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::Ipv6Net;
-use magpie_engine::{Limits, NaSource, RoutePolicy, RouterFlag, Timing};
+use magpie_engine::{Announce, Limits, NaSource, RoutePolicy, RouterFlag, Timing};
 
 /// Everything that is configured.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -98,12 +98,18 @@ pub struct Prefixes {
 /// One link: a name in `links`, or a table `[[relay.link]]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Link {
-    /// `name` of the interface.
+    /// `name`: of the interface, or which ones; see [`Link::selector`].
     pub name: String,
     /// `role`. Where any link of a relay is upstream, only upstream links show what `auto` is.
     pub role: Option<Role>,
     /// Only rules name it as a place to look: nobody is answered on it.
     pub only_probed: bool,
+    /// `promiscuous`: receive what the device would drop; some firmware drops too much.
+    pub promiscuous: bool,
+    /// `bridge-port`: what to do if it is a port of a bridge.
+    pub bridge_port: BridgePort,
+    /// `announce`: what the neighbors on it are told without having asked.
+    pub announce: Announce,
     /// How answers on it look like.
     pub answers: Answers,
     /// `allow`, for targets that are asked for on it.
@@ -112,6 +118,29 @@ pub struct Link {
     pub deny: Vec<Pattern>,
     /// What is to be said about it where it is written down: lines of comment above it.
     pub comments: Vec<String>,
+}
+
+/// Which interfaces a link is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Selector<'l> {
+    /// `wan`: the one with this name.
+    Name(&'l str),
+    /// `veth*`: those whose names match; `*` stands for any characters, `?` for one.
+    Pattern(&'l str),
+    /// `kind:wireguard`: those of this kind, as `ip -details link` names it.
+    Kind(&'l str),
+    /// `master:vrf-blue`: those that belong to this one. The ports of a bridge are reached through
+    /// the bridge itself, which is used in their stead.
+    Master(&'l str),
+}
+
+/// What to do about a link that is a port of a bridge, which gets all its frames.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum BridgePort {
+    /// `refuse`: say so, and wait until it is none.
+    Refuse,
+    /// `bridge`: use the bridge in its stead.
+    UseBridge,
 }
 
 /// Where a link lies.
@@ -242,10 +271,40 @@ impl Link {
             name: name.into(),
             role: None,
             only_probed: false,
+            promiscuous: false,
+            bridge_port: BridgePort::Refuse,
+            announce: Announce::Moves,
             answers: Answers::default(),
             allow: Vec::new(),
             deny: Vec::new(),
             comments: Vec::new(),
+        }
+    }
+}
+
+impl Link {
+    /// Which interfaces it is, as its name says.
+    pub fn selector(&self) -> Selector<'_> {
+        Selector::of(&self.name)
+    }
+
+    /// Whether it can be more than one interface.
+    pub fn is_plural(&self) -> bool {
+        !matches!(self.selector(), Selector::Name(_))
+    }
+}
+
+impl<'l> Selector<'l> {
+    /// Understands what a configuration names.
+    pub fn of(text: &'l str) -> Self {
+        if let Some(kind) = text.strip_prefix("kind:") {
+            Self::Kind(kind)
+        } else if let Some(master) = text.strip_prefix("master:") {
+            Self::Master(master)
+        } else if text.contains(['*', '?']) {
+            Self::Pattern(text)
+        } else {
+            Self::Name(text)
         }
     }
 }

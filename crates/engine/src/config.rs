@@ -82,6 +82,11 @@ impl Default for Prefixes {
 pub struct LinkConfig {
     /// Its addresses and the Router Advertisements heard on it show what the subnet is.
     pub shows_subnet: bool,
+    /// It stands for any number of devices, each a link of its own; hosts on one of them are told
+    /// of to those on another.
+    pub plural: bool,
+    /// What the neighbors on it are told without having asked.
+    pub announce: Announce,
     /// Which address advertisements come from.
     pub na_source: NaSource,
     /// The R flag of advertisements.
@@ -96,11 +101,23 @@ impl Default for LinkConfig {
     fn default() -> Self {
         Self {
             shows_subnet: true,
+            plural: false,
+            announce: Announce::Moves,
             na_source: NaSource::LinkLocal,
             router_flag: RouterFlag::Auto,
             answer_delay: Duration::ZERO,
         }
     }
+}
+
+/// What the neighbors on a link are told without having asked (RFC 4861 section 7.2.6).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Announce {
+    /// What would mislead them otherwise: a host has left the link, or our link-layer address on it
+    /// has changed.
+    Moves,
+    /// That, and to its routers each host that was found elsewhere (RFC 9131 section 6.1.2).
+    Hosts,
 }
 
 /// The R flag of advertisements (RFC 4861 section 4.4).
@@ -189,7 +206,7 @@ pub struct Limits {
     /// Resolutions of unknown targets under way because our own kernel looks for them on one link:
     /// whoever scans the subnet through us makes it do so.
     pub kernel_resolutions_per_link: usize,
-    /// Multicast groups joined on one link.
+    /// Multicast groups joined on one link. The kernel walks all of them for each multicast frame.
     pub groups_per_link: usize,
     /// Targets remembered for not answering.
     pub held_down: usize,
@@ -199,6 +216,8 @@ pub struct Limits {
     pub solicits_per_second: u32,
     /// Solicitations that verify known bindings on one link, per second, and at once.
     pub probes_per_second: u32,
+    /// Groups joined or left on one link, per second, and at once: each makes listener reports.
+    pub joins_per_second: u32,
 }
 
 impl Default for Limits {
@@ -210,11 +229,12 @@ impl Default for Limits {
             unverified_per_link: 1_024,
             resolutions_per_link: 256,
             kernel_resolutions_per_link: 64,
-            groups_per_link: 2_048,
+            groups_per_link: 16_384,
             held_down: 4_096,
             seen: 1_024,
             solicits_per_second: 256,
             probes_per_second: 1_024,
+            joins_per_second: 1_024,
         }
     }
 }

@@ -144,7 +144,9 @@ impl Engine {
                 Some(OwnMessage::Solicit { target, probe: false }) => {
                     self.on_kernel_solicit(link, target, now);
                 }
-                Some(OwnMessage::Unreachable { target }) => self.on_miss(link, target, now),
+                Some(OwnMessage::Unreachable { target } | OwnMessage::Data { target }) => {
+                    self.on_miss(link, target, now);
+                }
                 // The kernel's own duplicate address detection is the kernel's own business.
                 Some(OwnMessage::Solicit { probe: true, .. }) | None => {}
             },
@@ -153,6 +155,7 @@ impl Engine {
             Input::Route { request, route } => self.on_route_found(request, route, now),
             Input::RouteUnknown { request } => self.on_route_unknown(request),
             Input::Restore { target, link, lladdr } => self.on_restore(target, link, lladdr, now),
+            Input::Resumed => self.on_resumed(now),
             Input::Timeout => self.on_timeout(now),
         }
         self.update_shared_timers();
@@ -316,7 +319,9 @@ impl Engine {
             }
             Message::ListenerQuery => self.on_listener_query(id, now),
             Message::MulticastRouterSolicit => self.hurry_router_discovery(id, now),
-            Message::MulticastRouterAdvert(_) | Message::MulticastRouterTermination => {}
+            Message::ListenerReport
+            | Message::MulticastRouterAdvert(_)
+            | Message::MulticastRouterTermination => {}
         }
     }
 
@@ -547,7 +552,7 @@ impl Engine {
     }
 
     pub(crate) fn link_of_lladdr(&self, lladdr: LinkAddr) -> Option<LinkId> {
-        self.links.iter().find(|(_, link)| link.info.lladdr == lladdr).map(|(id, _)| *id)
+        self.links.iter().find(|(_, link)| link.info.lladdr == Some(lladdr)).map(|(id, _)| *id)
     }
 
     /// Whether `address`, met on `on`, is assigned to this host, tentatively or not. The same

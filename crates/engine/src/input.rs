@@ -60,6 +60,10 @@ pub enum Input<'a> {
         /// Its link-layer address, if that was recorded.
         lladdr: Option<LinkAddr>,
     },
+    /// The process was stopped, or the machine suspended, for so long that a deadline was missed.
+    /// Whatever was known may have changed meanwhile, and frames that waited to be read are not
+    /// given to the engine: it cannot tell how old they are.
+    Resumed,
     /// The instant that `poll_timeout` gave has come.
     Timeout,
 }
@@ -159,8 +163,9 @@ pub enum Egress {
 pub struct LinkInfo {
     /// Which of the configured links it is.
     pub member: Member,
-    /// The link-layer address that our frames carry.
-    pub lladdr: LinkAddr,
+    /// The link-layer address that our frames carry; none where nobody has one (tunnels, PPP), so
+    /// that frames begin with the IPv6 header.
+    pub lladdr: Option<LinkAddr>,
     /// Administratively up and with carrier.
     pub running: bool,
 }

@@ -186,6 +186,15 @@ impl Engine {
         }
     }
 
+    /// Nothing that was sure is sure any longer.
+    pub(crate) fn on_resumed(&mut self, now: Instant) {
+        let links: Vec<_> = self.links.keys().copied().collect();
+        for link in links {
+            self.on_link_down(link);
+            self.on_link_up(link, now);
+        }
+    }
+
     /// Everything on the link is verified before it is promised again, and whoever was not found
     /// elsewhere may be there.
     fn on_link_up(&mut self, id: LinkId, now: Instant) {

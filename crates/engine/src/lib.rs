@@ -48,7 +48,9 @@ mod time;
 mod timer;
 mod view;
 
-pub use config::{Config, Limits, LinkConfig, NaSource, Prefixes, RoutePolicy, RouterFlag, Timing};
+pub use config::{
+    Announce, Config, Limits, LinkConfig, NaSource, Prefixes, RoutePolicy, RouterFlag, Timing,
+};
 pub use counters::{Counters, Discard};
 pub use engine::Engine;
 pub use input::{Egress, FoundRoute, Input, KernelEvent, LinkId, LinkInfo, ScopePrefix};

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
+use magpie_wire::LinkAddr;
 
 use crate::limit::{Recent, TokenBucket};
 use crate::mrd::RouterDiscovery;
@@ -66,8 +67,13 @@ impl Link {
         self.probes.set_rate(limits.probes_per_second);
     }
 
+    /// The link-layer address that frames on the link carry.
+    pub(crate) fn lladdr(&self) -> LinkAddr {
+        self.info.lladdr.unwrap_or(LinkAddr::ZERO)
+    }
+
     pub(crate) fn usable(&self) -> bool {
-        self.info.running && self.info.lladdr.is_station()
+        self.info.running && self.info.lladdr.is_none_or(LinkAddr::is_station)
     }
 
     /// The count of resolutions of one kind.

@@ -94,7 +94,7 @@ impl Engine {
             }
             return false;
         }
-        let lladdr = link.info.lladdr;
+        let lladdr = link.lladdr();
         let nonce = self.nonces.issue(&mut self.rng);
         let solicit = Solicit { target, source_lladdr: Some(lladdr), nonce: Some(nonce) };
         self.transmit(
@@ -118,7 +118,7 @@ impl Engine {
         let group = solicited_node(target);
         self.counters.dad_relayed += 1;
         let packet = Packet {
-            ethernet_source: link.info.lladdr,
+            ethernet_source: link.lladdr(),
             ethernet_destination: multicast_lladdr(group),
             source: Ipv6Addr::UNSPECIFIED,
             destination: group,
@@ -167,7 +167,7 @@ impl Engine {
             self.counters.count(Discard::NoSource);
             return false;
         };
-        let lladdr = link.info.lladdr;
+        let lladdr = link.lladdr();
         let advert = Advert {
             target,
             router: policy.router_flag.of(flags.router),
@@ -203,7 +203,7 @@ impl Engine {
             Message::MulticastRouterTermination
         };
         let packet = Packet {
-            ethernet_source: link.info.lladdr,
+            ethernet_source: link.lladdr(),
             ethernet_destination: multicast_lladdr(ALL_SNOOPERS),
             source,
             destination: ALL_SNOOPERS,

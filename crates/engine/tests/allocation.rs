@@ -69,7 +69,7 @@ impl Rig {
         let mut rig = Self { engine: Engine::new(Config::default(), 1, now), now };
         rig.handle(Input::Kernel(KernelEvent::Overrun));
         for (link, member, lladdr) in [(UP, 0, OWN_UP), (DN, 1, OWN_DN)] {
-            let info = LinkInfo { member: Member(member), lladdr, running: true };
+            let info = LinkInfo { member: Member(member), lladdr: Some(lladdr), running: true };
             rig.handle(Input::Kernel(KernelEvent::Link { link, info }));
         }
         for (link, address) in [(UP, "fe80::10/64"), (UP, "2001:db8:1::10/64"), (DN, "fe80::11/64")]

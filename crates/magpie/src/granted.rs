@@ -507,13 +507,8 @@ mod samples {
 
     pub(super) fn relay(name: &str, links: &[&str]) -> Relay {
         let link = |name: &&str| Link {
-            name: (*name).to_owned(),
             role: (*name == "wan").then_some(Role::Upstream),
-            only_probed: false,
-            answers: Answers::default(),
-            allow: Vec::new(),
-            deny: Vec::new(),
-            comments: Vec::new(),
+            ..Link::new(*name)
         };
         Relay {
             name: name.to_owned(),

@@ -164,7 +164,7 @@ impl Links {
         let device = self.members.get(position)?.device()?;
         Some(LinkInfo {
             member: magpie_engine::Member(u8::try_from(position).ok()?),
-            lladdr: device.lladdr,
+            lladdr: Some(device.lladdr),
             running: device.up && device.carrier,
         })
     }

@@ -63,6 +63,7 @@ impl fmt::Display for Line<'_> {
             Message::RouterSolicit(_) => f.write_str("RS")?,
             Message::RouterAdvert(_) => f.write_str("RA")?,
             Message::ListenerQuery => f.write_str("MLD query")?,
+            Message::ListenerReport => f.write_str("MLD report")?,
             Message::MulticastRouterAdvert(_) => f.write_str("MRD advertisement")?,
             Message::MulticastRouterSolicit => f.write_str("MRD solicitation")?,
             Message::MulticastRouterTermination => f.write_str("MRD termination")?,

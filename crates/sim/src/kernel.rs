@@ -166,7 +166,7 @@ impl Kernel {
         let port = self.ports.get(&link)?;
         let member = self.ports.keys().position(|known| *known == link)?;
         let member = Member(u8::try_from(member).ok()?);
-        let lladdr = port.interface.lladdr;
+        let lladdr = Some(port.interface.lladdr);
         let info = LinkInfo { member, lladdr, running: port.running };
         Some(KernelEvent::Link { link, info })
     }

@@ -34,7 +34,8 @@ pub struct LinkAddr(pub [u8; 6]);
 impl LinkAddr {
     /// Broadcast.
     pub const BROADCAST: Self = Self([0xff; 6]);
-    /// The all-zero address, which no station has.
+    /// The all-zero address, which no station has. It stands for the address of whoever is on a
+    /// link without link-layer addresses.
     pub const ZERO: Self = Self([0; 6]);
 
     /// Whether the group bit is set: multicast or broadcast (IEEE 802.3 section 3.2.3).

@@ -1,5 +1,5 @@
 //! What a router says to multicast listeners and to the switches that snoop on them: Multicast
-//! Router Discovery (RFC 4286). Listener queries (RFC 3810) are recognized, not read.
+//! Router Discovery (RFC 4286). Listener queries and reports (RFC 3810) are recognized, not read.
 
 use std::time::Duration;
 

@@ -8,9 +8,9 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use crate::ethernet::{ETHERTYPE_IPV6, ETHERTYPE_QINQ, ETHERTYPE_VLAN, EthernetHeader};
 use crate::icmpv6::{
-    Icmpv6Header, LISTENER_QUERY, MULTICAST_ROUTER_ADVERT, MULTICAST_ROUTER_SOLICIT,
-    MULTICAST_ROUTER_TERMINATION, NEIGHBOR_ADVERT, NEIGHBOR_SOLICIT, ROUTER_ADVERT, ROUTER_SOLICIT,
-    UNREACHABLE, is_neighbor_discovery, is_router_alerted,
+    Icmpv6Header, LISTENER_QUERY, LISTENER_REPORT, LISTENER_REPORT_V2, MULTICAST_ROUTER_ADVERT,
+    MULTICAST_ROUTER_SOLICIT, MULTICAST_ROUTER_TERMINATION, NEIGHBOR_ADVERT, NEIGHBOR_SOLICIT,
+    ROUTER_ADVERT, ROUTER_SOLICIT, UNREACHABLE, is_neighbor_discovery, is_router_alerted,
 };
 use crate::ipv6::{
     ALL_NODES, DESTINATION_OPTIONS, FRAGMENT, HOP_BY_HOP, ICMPV6, Ipv6Header, ROUTING,
@@ -24,9 +24,9 @@ use crate::{ETHERNET_LEN, IPV6_LEN, LinkAddr, Malformed, checksum};
 /// One frame as a value.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Packet<'a> {
-    /// Ethernet source.
+    /// Ethernet source; [`LinkAddr::ZERO`] where frames have none.
     pub ethernet_source: LinkAddr,
-    /// Ethernet destination.
+    /// Ethernet destination; [`LinkAddr::ZERO`] where frames have none.
     pub ethernet_destination: LinkAddr,
     /// IPv6 source.
     pub source: Ipv6Addr,
@@ -49,6 +49,8 @@ pub enum Message<'a> {
     RouterAdvert(RouterAdvert<'a>),
     /// A listener query (RFC 3810): somebody on the link is the querier. Read, never sent.
     ListenerQuery,
+    /// A listener report (RFC 2710, RFC 3810): its sender is on the link. Read, never sent.
+    ListenerReport,
     /// Multicast Router Advertisement.
     MulticastRouterAdvert(MulticastRouterAdvert),
     /// Multicast Router Solicitation: a snooping switch looks for routers.
@@ -74,6 +76,12 @@ pub enum OwnMessage {
         /// Destination of the packet that could not be delivered.
         target: Ipv6Addr,
     },
+    /// The kernel sends, or forwards, a packet to `target`: on a link without link-layer addresses
+    /// that is all it does to find out where a node is.
+    Data {
+        /// Destination of the packet.
+        target: Ipv6Addr,
+    },
 }
 
 impl<'a> Packet<'a> {
@@ -89,18 +97,37 @@ impl<'a> Packet<'a> {
     ///
     /// The rule that demands to discard the frame silently.
     pub fn parse(frame: &'a [u8]) -> Result<Self, Malformed> {
-        let (ethernet, rest) =
+        let (ethernet, datagram) =
             EthernetHeader::read_from_prefix(frame).map_err(|_| Malformed::Truncated)?;
         match ethernet.ethertype.get() {
             ETHERTYPE_IPV6 => {}
             ETHERTYPE_VLAN | ETHERTYPE_QINQ => return Err(Malformed::Vlan),
             _ => return Err(Malformed::NotNeighborDiscovery),
         }
-        let ethernet_source = LinkAddr(ethernet.source);
-        if !ethernet_source.is_station() {
+        let source = LinkAddr(ethernet.source);
+        if !source.is_station() {
             return Err(Malformed::EthernetSource);
         }
-        let (ipv6, rest) = Ipv6Header::read_from_prefix(rest).map_err(|_| Malformed::Truncated)?;
+        Self::parse_datagram(source, LinkAddr(ethernet.destination), datagram)
+    }
+
+    /// Reads what was received on a link without link-layer addresses, where the IPv6 header comes
+    /// first (tunnels, RFC 5072); checks it as [`Packet::parse`] does.
+    ///
+    /// # Errors
+    ///
+    /// The rule that demands to discard it silently.
+    pub fn parse_bare(datagram: &'a [u8]) -> Result<Self, Malformed> {
+        Self::parse_datagram(LinkAddr::ZERO, LinkAddr::ZERO, datagram)
+    }
+
+    fn parse_datagram(
+        ethernet_source: LinkAddr,
+        ethernet_destination: LinkAddr,
+        datagram: &'a [u8],
+    ) -> Result<Self, Malformed> {
+        let (ipv6, rest) =
+            Ipv6Header::read_from_prefix(datagram).map_err(|_| Malformed::Truncated)?;
         if ipv6.version() != 6 {
             return Err(Malformed::NotNeighborDiscovery);
         }
@@ -121,7 +148,7 @@ impl<'a> Packet<'a> {
         }
         let packet = Self {
             ethernet_source,
-            ethernet_destination: LinkAddr(ethernet.destination),
+            ethernet_destination,
             source: Ipv6Addr::from(ipv6.source),
             destination: Ipv6Addr::from(ipv6.destination),
             message: Message::ListenerQuery,
@@ -138,6 +165,7 @@ impl<'a> Packet<'a> {
             ROUTER_SOLICIT => Message::RouterSolicit(RouterSolicit::parse(body)?),
             ROUTER_ADVERT => Message::RouterAdvert(RouterAdvert::parse(body)?),
             LISTENER_QUERY => Message::ListenerQuery,
+            LISTENER_REPORT | LISTENER_REPORT_V2 => Message::ListenerReport,
             MULTICAST_ROUTER_ADVERT => Message::MulticastRouterAdvert(
                 MulticastRouterAdvert::parse(icmpv6.code, body).ok_or(Malformed::Length)?,
             ),
@@ -162,8 +190,25 @@ impl<'a> Packet<'a> {
     /// # Errors
     ///
     /// If `buffer` is shorter than the frame; [`Packet::MAX_LEN`] octets always suffice.
-    /// Router Advertisements and listener queries are never sent, and fail too.
+    /// Router Advertisements, listener queries and reports are never sent, and fail too.
     pub fn emit(&self, buffer: &mut [u8]) -> Result<usize, BufferTooSmall> {
+        let ethernet = EthernetHeader {
+            destination: self.ethernet_destination.0,
+            source: self.ethernet_source.0,
+            ethertype: ETHERTYPE_IPV6.into(),
+        };
+        Writer::new(buffer).put(ethernet.as_bytes())?;
+        let datagram = buffer.get_mut(ETHERNET_LEN..).ok_or(BufferTooSmall)?;
+        Ok(ETHERNET_LEN + self.emit_bare(datagram)?)
+    }
+
+    /// Writes what is sent on a link without link-layer addresses: the frame of [`Packet::emit`]
+    /// without its Ethernet header.
+    ///
+    /// # Errors
+    ///
+    /// As [`Packet::emit`].
+    pub fn emit_bare(&self, buffer: &mut [u8]) -> Result<usize, BufferTooSmall> {
         let (kind, code, alert) = match &self.message {
             Message::Solicit(_) => (NEIGHBOR_SOLICIT, 0, false),
             Message::Advert(_) => (NEIGHBOR_ADVERT, 0, false),
@@ -173,15 +218,11 @@ impl<'a> Packet<'a> {
             }
             Message::MulticastRouterSolicit => (MULTICAST_ROUTER_SOLICIT, 0, true),
             Message::MulticastRouterTermination => (MULTICAST_ROUTER_TERMINATION, 0, true),
-            Message::RouterAdvert(_) | Message::ListenerQuery => return Err(BufferTooSmall),
+            Message::RouterAdvert(_) | Message::ListenerQuery | Message::ListenerReport => {
+                return Err(BufferTooSmall);
+            }
         };
         let mut writer = Writer::new(buffer);
-        let ethernet = EthernetHeader {
-            destination: self.ethernet_destination.0,
-            source: self.ethernet_source.0,
-            ethertype: ETHERTYPE_IPV6.into(),
-        };
-        writer.put(ethernet.as_bytes())?;
         let mut ipv6 = Ipv6Header {
             version_class_flow: U32::new(6 << 28),
             payload_length: U16::ZERO,
@@ -205,12 +246,13 @@ impl<'a> Packet<'a> {
             Message::MulticastRouterSolicit
             | Message::MulticastRouterTermination
             | Message::RouterAdvert(_)
-            | Message::ListenerQuery => {}
+            | Message::ListenerQuery
+            | Message::ListenerReport => {}
         }
         let end = writer.len();
-        let payload_length = end - ETHERNET_LEN - IPV6_LEN;
+        let payload_length = end - IPV6_LEN;
         ipv6.payload_length = u16::try_from(payload_length).map_err(|_| BufferTooSmall)?.into();
-        patch(buffer, ETHERNET_LEN, ipv6.as_bytes())?;
+        patch(buffer, 0, ipv6.as_bytes())?;
         let message = buffer.get(start..end).ok_or(BufferTooSmall)?;
         let sum = checksum(self.source, self.destination, ICMPV6, message);
         patch(buffer, start + 2, &sum.to_be_bytes())?;
@@ -259,6 +301,13 @@ impl<'a> Packet<'a> {
                     return Err(Malformed::Unspecified);
                 }
             }
+            Message::ListenerReport => {
+                // RFC 3810 section 5.2.13, RFC 3590: before there is a link-local address, it
+                // comes from the unspecified one.
+                if !self.source.is_unspecified() && !self.source.is_unicast_link_local() {
+                    return Err(Malformed::Source);
+                }
+            }
             Message::RouterAdvert(_)
             | Message::ListenerQuery
             | Message::MulticastRouterAdvert(_)
@@ -278,8 +327,23 @@ impl OwnMessage {
     /// Reads a frame that this host's kernel sent. The kernel is trusted: only what locates the
     /// target is looked at.
     pub fn parse(frame: &[u8]) -> Option<Self> {
-        let (_, rest) = EthernetHeader::read_from_prefix(frame).ok()?;
-        let (ipv6, payload) = Ipv6Header::read_from_prefix(rest).ok()?;
+        let (_, datagram) = EthernetHeader::read_from_prefix(frame).ok()?;
+        Self::parse_datagram(datagram)
+    }
+
+    /// Reads what this host's kernel sent on a link without link-layer addresses: any packet shows
+    /// where the kernel believes its destination to be.
+    pub fn parse_bare(datagram: &[u8]) -> Option<Self> {
+        if let Some(message) = Self::parse_datagram(datagram) {
+            return Some(message);
+        }
+        let (ipv6, _) = Ipv6Header::read_from_prefix(datagram).ok()?;
+        let target = Ipv6Addr::from(ipv6.destination);
+        (ipv6.version() == 6 && !target.is_multicast()).then_some(Self::Data { target })
+    }
+
+    fn parse_datagram(datagram: &[u8]) -> Option<Self> {
+        let (ipv6, payload) = Ipv6Header::read_from_prefix(datagram).ok()?;
         if ipv6.next_header != ICMPV6 {
             return None;
         }

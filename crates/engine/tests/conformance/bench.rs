@@ -191,7 +191,7 @@ impl Bench {
     }
 
     pub(crate) fn link(&mut self, link: LinkId, lladdr: LinkAddr, running: bool) {
-        let info = LinkInfo { member: member(link), lladdr, running };
+        let info = LinkInfo { member: member(link), lladdr: Some(lladdr), running };
         self.links.insert(link, info);
         self.kernel(KernelEvent::Link { link, info });
     }
@@ -626,7 +626,7 @@ impl Bench {
 
         let info = self.links.get(&link).expect("a link that was told of");
         assert!(info.running, "{said}: the link is down");
-        assert_eq!(packet.ethernet_source, info.lladdr, "{said}: from another station");
+        assert_eq!(Some(packet.ethernet_source), info.lladdr, "{said}: from another station");
         if packet.destination.is_multicast() {
             let group = multicast_lladdr(packet.destination);
             assert_eq!(packet.ethernet_destination, group, "{said}: to another group");
@@ -646,7 +646,7 @@ impl Bench {
                     assert_eq!(solicit.source_lladdr, None, "{said}");
                 } else {
                     assert!(is_own_source, "{said}: from no address of the link");
-                    assert_eq!(solicit.source_lladdr, Some(info.lladdr), "{said}");
+                    assert_eq!(solicit.source_lladdr, info.lladdr, "{said}");
                     assert!(solicit.nonce.is_some(), "{said}: without nonce");
                     self.check_rate(link, solicit.target, packet.destination, &said);
                 }
@@ -654,7 +654,7 @@ impl Bench {
             Message::Advert(advert) => {
                 let is_target = self.config.link(info.member).na_source == NaSource::Target;
                 assert!(is_own_source || is_target, "{said}: from no address of the link");
-                assert_eq!(advert.target_lladdr, Some(info.lladdr), "{said}");
+                assert_eq!(advert.target_lladdr, info.lladdr, "{said}");
                 assert!(!(advert.solicited && advert.overrides), "{said}");
                 assert_ne!(advert.solicited, packet.destination.is_multicast(), "{said}");
                 assert_eq!(!advert.solicited, packet.destination == ALL_NODES, "{said}");

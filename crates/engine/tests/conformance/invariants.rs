@@ -30,6 +30,7 @@ const LIMITS: Limits = Limits {
     seen: 6,
     solicits_per_second: 20,
     probes_per_second: 30,
+    joins_per_second: 1_000,
 };
 
 #[derive(Clone, Debug)]
