@@ -230,8 +230,8 @@ pub enum Pattern {
 pub struct Routes {
     /// `routes`: `needed`, `all` or `none`.
     pub policy: RoutePolicy,
-    /// `route-table`.
-    pub table: u32,
+    /// `route-table`. Without one, that of the VRF which the link belongs to, or the main table.
+    pub table: Option<u32>,
     /// `route-metric`.
     pub metric: u32,
     /// `route-protocol`.
@@ -341,6 +341,6 @@ impl Default for Answers {
 
 impl Default for Routes {
     fn default() -> Self {
-        Self { policy: RoutePolicy::All, table: 254, metric: 1090, protocol: 109 }
+        Self { policy: RoutePolicy::All, table: None, metric: 1090, protocol: 109 }
     }
 }

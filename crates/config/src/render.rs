@@ -8,7 +8,7 @@ use magpie_engine::{Limits, Timing};
 use crate::limits::{Cap, each_cap};
 use crate::model::{Answers, Config, Daemon, Kind, Link, Pattern, Prefixes, Relay, Routes, Rule};
 use crate::value::duration_text;
-use crate::words;
+use crate::words::{self, AUTO};
 
 /// Writes a configuration down, with its comments; what has its default value is left out.
 ///
@@ -152,7 +152,11 @@ impl Writer {
         let default = Routes::default();
         let policy = (!self.complete).then_some(&default.policy);
         self.word("routes", &words::ROUTE_POLICIES, &routes.policy, policy);
-        self.value("route-table", &routes.table, &default.table);
+        match routes.table {
+            Some(table) => self.set("route-table", &table.to_string()),
+            None if self.complete => self.set("route-table", &quoted(AUTO)),
+            None => {}
+        }
         self.value("route-metric", &routes.metric, &default.metric);
         self.value("route-protocol", &routes.protocol, &default.protocol);
     }

@@ -27,6 +27,9 @@ pub(crate) const ROUTE_POLICIES: [(&str, RoutePolicy); 3] =
 pub(crate) const ROLES: [(&str, Role); 2] =
     [("upstream", Role::Upstream), ("downstream", Role::Downstream)];
 
+/// What stands for that which is found out.
+pub(crate) const AUTO: &str = "auto";
+
 /// Returns the word for a setting.
 pub(crate) fn word<T: PartialEq>(words: &[(&'static str, T)], setting: &T) -> &'static str {
     words.iter().find(|(_, meaning)| meaning == setting).map_or("", |(word, _)| word)

@@ -181,7 +181,23 @@ fn files_beside_are_read_in_lexical_order() {
         .unwrap_or_else(|error| panic!("{error}"));
     let home = only(&loaded.config);
     assert_eq!(home.routes.metric, 20, "the last file decides");
-    assert_eq!(home.routes.table, 100, "what it does not say stays");
+    assert_eq!(home.routes.table, Some(100), "what it does not say stays");
+}
+
+#[test]
+fn the_routing_table_is_that_of_the_links_unless_one_is_given() {
+    let table = |keys: &str| {
+        let text = format!("[[relay]]\nlinks = [\"wan\", \"br-lan\"]\n{keys}");
+        only(&read(&text).config).routes.table
+    };
+    assert_eq!(table(""), None);
+    assert_eq!(table("route-table = \"auto\"\n"), None);
+    assert_eq!(table("route-table = 254\n"), Some(254), "also for links in a VRF");
+    let base = "[[relay]]\nname = \"home\"\nlinks = [\"wan\", \"br-lan\"]\nroute-table = 254\n";
+    let later = "[[relay]]\nname = \"home\"\nroute-table = \"auto\"\n";
+    let sources = [base, later].map(|text| Source::new("layer", text));
+    let loaded = parse(&sources).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    assert_eq!(only(&loaded.config).routes.table, None);
 }
 
 #[test]

@@ -45,7 +45,8 @@ impl Mark {
 
 impl From<Routes> for Mark {
     fn from(routes: Routes) -> Self {
-        Self { table: routes.table, metric: routes.metric, protocol: routes.protocol }
+        let table = routes.table.unwrap_or(Route::MAIN_TABLE);
+        Self { table, metric: routes.metric, protocol: routes.protocol }
     }
 }
 

@@ -105,21 +105,8 @@ pub(super) fn read_routes(
     {
         routes.policy = policy;
     }
-    if let Some(value) = fields.take("route-table")
-        && let Some(table) = reader.integer(value, 1..=u32::MAX)
-    {
-        routes.table = table;
-        if table == LOCAL_TABLE {
-            let remark = reader.place(value.span()).error("table 255 is the kernel's own");
-            reader.remark(remark.label("expected 254, the main table, or one of yours"));
-        } else if table != MAIN_TABLE && routes.policy != RoutePolicy::Never {
-            let remark = reader
-                .place(value.span())
-                .warning(format!("the kernel looks into table {table} only if a rule says so"))
-                .label("without one the host routes have no effect")
-                .help(format!("make one at boot: `ip -6 rule add table {table}`"));
-            reader.remark(remark);
-        }
+    if let Some(value) = fields.take("route-table") {
+        read_table(reader, value, routes);
     }
     if let Some(value) = fields.take("route-metric")
         && let Some(metric) = reader.integer(value, 1..=u32::MAX)
@@ -139,6 +126,42 @@ pub(super) fn read_routes(
                 .help("any number that nobody else here uses will do; 109 is the default");
             reader.remark(remark);
         }
+    }
+}
+
+/// Reads `route-table`.
+fn read_table(reader: &mut Reader<'_>, value: &Value<'_>, routes: &mut model::Routes) {
+    if let Some(text) = value.get_ref().as_str() {
+        if text == words::AUTO {
+            routes.table = None;
+            return;
+        }
+        let remark =
+            reader.place(value.span()).error(format!("`{text}` is no routing table")).help(
+                "\"auto\" is the table of the VRF that a link belongs to, or else the main table",
+            );
+        let number = if text == "main" { Some(MAIN_TABLE) } else { text.parse().ok() };
+        reader.remark(match number {
+            Some(number) => remark.label(format!("did you mean `{number}`, without quotes?")),
+            None => remark.label("expected the number of a table, or \"auto\""),
+        });
+        return;
+    }
+    let Some(table) = reader.integer(value, 1..=u32::MAX) else { return };
+    routes.table = Some(table);
+    if table == LOCAL_TABLE {
+        let remark = reader.place(value.span()).error("table 255 is the kernel's own");
+        reader.remark(remark.label("expected 254, the main table, or one of yours"));
+    } else if table != MAIN_TABLE && routes.policy != RoutePolicy::Never {
+        let remark = reader
+            .place(value.span())
+            .warning(format!("the kernel looks into table {table} only if a rule says so"))
+            .label("without one the host routes have no effect")
+            .help(format!(
+                "make one at boot: `ip -6 rule add table {table}`; if it is the table of the VRF \
+                 that the links belong to, leave `route-table` out"
+            ));
+        reader.remark(remark);
     }
 }
 

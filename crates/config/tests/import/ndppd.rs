@@ -336,5 +336,5 @@ fn ndppd_1_0_is_recognized() {
     assert_eq!(relay.timing.hold_down, Duration::from_secs(8));
     assert_eq!(relay.timing.probe_retries, 2);
     assert_eq!(relay.routes.policy, RoutePolicy::All);
-    assert_eq!(relay.routes.table, 100);
+    assert_eq!(relay.routes.table, Some(100));
 }

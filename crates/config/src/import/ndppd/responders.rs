@@ -222,7 +222,7 @@ impl Maker<'_> {
         let tables = proxies.iter().flat_map(|it| &it.rules).filter_map(|it| it.table.as_ref());
         let tables: Vec<_> = tables.collect();
         if let Some(table) = self.first(tables.into_iter(), relay) {
-            relay.routes.table = u32::from(table);
+            relay.routes.table = Some(u32::from(table));
         }
         let wired: Vec<bool> = proxies
             .iter()
