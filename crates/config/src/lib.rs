@@ -11,6 +11,7 @@ mod load;
 pub mod model;
 mod read;
 mod render;
+mod selector;
 mod strangers;
 pub mod suggest;
 pub mod value;

@@ -8,6 +8,8 @@ use std::time::Duration;
 use ipnet::Ipv6Net;
 use magpie_engine::{Announce, Limits, NaSource, RoutePolicy, RouterFlag, Timing};
 
+pub use crate::selector::Selector;
+
 /// Everything that is configured.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
@@ -118,20 +120,6 @@ pub struct Link {
     pub deny: Vec<Pattern>,
     /// What is to be said about it where it is written down: lines of comment above it.
     pub comments: Vec<String>,
-}
-
-/// Which interfaces a link is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Selector<'l> {
-    /// `wan`: the one with this name.
-    Name(&'l str),
-    /// `veth*`: those whose names match; `*` stands for any characters, `?` for one.
-    Pattern(&'l str),
-    /// `kind:wireguard`: those of this kind, as `ip -details link` names it.
-    Kind(&'l str),
-    /// `master:vrf-blue`: those that belong to this one. The ports of a bridge are reached through
-    /// the bridge itself, which is used in their stead.
-    Master(&'l str),
 }
 
 /// What to do about a link that is a port of a bridge, which gets all its frames.
@@ -280,9 +268,7 @@ impl Link {
             comments: Vec::new(),
         }
     }
-}
 
-impl Link {
     /// Which interfaces it is, as its name says.
     pub fn selector(&self) -> Selector<'_> {
         Selector::of(&self.name)
@@ -291,21 +277,6 @@ impl Link {
     /// Whether it can be more than one interface.
     pub fn is_plural(&self) -> bool {
         !matches!(self.selector(), Selector::Name(_))
-    }
-}
-
-impl<'l> Selector<'l> {
-    /// Understands what a configuration names.
-    pub fn of(text: &'l str) -> Self {
-        if let Some(kind) = text.strip_prefix("kind:") {
-            Self::Kind(kind)
-        } else if let Some(master) = text.strip_prefix("master:") {
-            Self::Master(master)
-        } else if text.contains(['*', '?']) {
-            Self::Pattern(text)
-        } else {
-            Self::Name(text)
-        }
     }
 }
 
