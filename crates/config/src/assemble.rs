@@ -63,8 +63,7 @@ impl Assembly<'_> {
             .iter()
             .map(|link| {
                 let only_probed = !asked.iter().any(|asked| asked.value == link.value);
-                let answers = relay.answers;
-                model::Link { only_probed, answers, ..model::Link::new(&link.value) }
+                model::Link { only_probed, ..relay.link(&link.value) }
             })
             .collect();
         for table in draft.link_tables {
@@ -73,6 +72,7 @@ impl Assembly<'_> {
                 continue;
             };
             link.role = table.role.or(link.role);
+            table.options.apply(&mut link.options);
             table.answers.apply(&mut link.answers);
             link.allow.extend(table.allow.iter().map(|entry| entry.pattern.clone()));
             link.deny.extend(table.deny.iter().map(|entry| entry.pattern.clone()));

@@ -85,7 +85,7 @@ impl Relay {
         LinkConfig {
             shows_subnet: !link.only_probed && (!roles || link.role == Some(Role::Upstream)),
             plural: link.is_plural(),
-            announce: link.announce,
+            announce: link.options.announce,
             na_source: link.answers.na_source,
             router_flag: link.answers.router_flag,
             answer_delay: link.answers.answer_delay,

@@ -6,16 +6,17 @@ mod settings;
 
 use std::time::Duration;
 
-use magpie_engine::{NaSource, RouterFlag};
+use magpie_engine::{Announce, NaSource, RouterFlag};
 use toml::de::{DeTable, DeValue};
 
 use rule::{Home, read_link, read_links, read_rule};
 use settings::{
-    read_answers, read_daemon, read_limits, read_lists, read_prefixes, read_routes, read_timing,
+    read_answers, read_daemon, read_limits, read_link_options, read_lists, read_prefixes,
+    read_routes, read_timing,
 };
 
 use crate::Diagnostic;
-use crate::model::{self, Kind, Pattern, Role, RulePrefix};
+use crate::model::{self, BridgePort, Kind, Pattern, Role, RulePrefix};
 use crate::read::{Fields, Place, Placed, Reader, Value};
 use crate::suggest::closest;
 
@@ -47,9 +48,27 @@ pub(crate) struct Relay {
 pub(crate) struct Link {
     pub(crate) name: Placed<String>,
     pub(crate) role: Option<Role>,
+    pub(crate) options: LinkOptions,
     pub(crate) answers: Answers,
     pub(crate) allow: Vec<Entry>,
     pub(crate) deny: Vec<Entry>,
+}
+
+/// What is said about how links are worked on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LinkOptions {
+    pub(crate) promiscuous: Option<bool>,
+    pub(crate) bridge_port: Option<BridgePort>,
+    pub(crate) announce: Option<Announce>,
+}
+
+impl LinkOptions {
+    /// Puts what is said in place of what was.
+    pub(crate) fn apply(self, options: &mut model::LinkOptions) {
+        options.promiscuous = self.promiscuous.unwrap_or(options.promiscuous);
+        options.bridge_port = self.bridge_port.unwrap_or(options.bridge_port);
+        options.announce = self.announce.unwrap_or(options.announce);
+    }
 }
 
 /// What is said about answers.
@@ -239,6 +258,7 @@ impl Relay {
             self.model.prefixes = prefixes;
             self.prefixes = Some(reader.place(value.span()));
         }
+        read_link_options(reader, &mut fields).apply(&mut self.model.options);
         read_answers(reader, &mut fields).apply(&mut self.model.answers);
         read_routes(reader, &mut fields, &mut self.model.routes);
         let (allow, deny) = read_lists(reader, &mut fields);

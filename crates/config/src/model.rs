@@ -67,6 +67,8 @@ pub struct Relay {
     pub allow: Vec<Pattern>,
     /// `deny`: targets on any of them are denied.
     pub deny: Vec<Pattern>,
+    /// `promiscuous`, `bridge-port` and `announce` of links that do not say otherwise.
+    pub options: LinkOptions,
     /// `na-source`, `router-flag` and `answer-delay` of links that do not say otherwise.
     pub answers: Answers,
     /// `[relay.timing]`.
@@ -106,12 +108,8 @@ pub struct Link {
     pub role: Option<Role>,
     /// Only rules name it as a place to look: nobody is answered on it.
     pub only_probed: bool,
-    /// `promiscuous`: receive what the device would drop; some firmware drops too much.
-    pub promiscuous: bool,
-    /// `bridge-port`: what to do if it is a port of a bridge.
-    pub bridge_port: BridgePort,
-    /// `announce`: what the neighbors on it are told without having asked.
-    pub announce: Announce,
+    /// How it is worked on.
+    pub options: LinkOptions,
     /// How answers on it look like.
     pub answers: Answers,
     /// `allow`, for targets that are asked for on it.
@@ -120,6 +118,17 @@ pub struct Link {
     pub deny: Vec<Pattern>,
     /// What is to be said about it where it is written down: lines of comment above it.
     pub comments: Vec<String>,
+}
+
+/// How a link is worked on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct LinkOptions {
+    /// `promiscuous`: receive what the device would drop; some firmware drops too much.
+    pub promiscuous: bool,
+    /// `bridge-port`: what to do if it is a port of a bridge.
+    pub bridge_port: BridgePort,
+    /// `announce`: what the neighbors on it are told without having asked.
+    pub announce: Announce,
 }
 
 /// What to do about a link that is a port of a bridge, which gets all its frames.
@@ -238,12 +247,18 @@ impl Relay {
             rules: Vec::new(),
             allow: Vec::new(),
             deny: Vec::new(),
+            options: LinkOptions::default(),
             answers: Answers::default(),
             timing: Timing::default(),
             limits: Limits::default(),
             routes: Routes::default(),
             comments: Vec::new(),
         }
+    }
+
+    /// Makes a link that does what is said of all links of this one.
+    pub fn link(&self, name: impl Into<String>) -> Link {
+        Link { options: self.options, answers: self.answers, ..Link::new(name) }
     }
 
     /// What one with these links is called unless it is given a name.
@@ -259,9 +274,7 @@ impl Link {
             name: name.into(),
             role: None,
             only_probed: false,
-            promiscuous: false,
-            bridge_port: BridgePort::Refuse,
-            announce: Announce::Moves,
+            options: LinkOptions::default(),
             answers: Answers::default(),
             allow: Vec::new(),
             deny: Vec::new(),
@@ -297,6 +310,12 @@ impl Default for Prefixes {
 impl Default for Daemon {
     fn default() -> Self {
         Self { control: None, state_file: None, log_level: LogLevel::Info, fix_sysctls: false }
+    }
+}
+
+impl Default for LinkOptions {
+    fn default() -> Self {
+        Self { promiscuous: false, bridge_port: BridgePort::Refuse, announce: Announce::Moves }
     }
 }
 

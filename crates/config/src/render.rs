@@ -6,7 +6,9 @@ use std::time::Duration;
 use magpie_engine::{Limits, Timing};
 
 use crate::limits::{Cap, each_cap};
-use crate::model::{Answers, Config, Daemon, Kind, Link, Pattern, Prefixes, Relay, Routes, Rule};
+use crate::model::{
+    Answers, Config, Daemon, Kind, Link, LinkOptions, Pattern, Prefixes, Relay, Routes, Rule,
+};
 use crate::value::duration_text;
 use crate::words::{self, AUTO};
 
@@ -82,22 +84,25 @@ impl Writer {
         }
         let default = (!self.complete).then(Answers::default);
         self.answers(&relay.answers, default.as_ref());
+        let default = (!self.complete).then(LinkOptions::default);
+        self.options(relay.options, default);
         self.routes(&relay.routes);
         self.patterns("allow", &relay.allow);
         self.patterns("deny", &relay.deny);
         self.timing(kind, &relay.timing);
         self.limits(kind, &relay.limits);
         for link in asked {
-            self.link(kind, link, &relay.answers);
+            self.link(kind, link, relay);
         }
         for rule in &relay.rules {
             self.rule(kind, rule);
         }
     }
 
-    fn link(&mut self, kind: &str, link: &Link, answers: &Answers) {
+    fn link(&mut self, kind: &str, link: &Link, relay: &Relay) {
         let bare = link.role.is_none()
-            && link.answers == *answers
+            && link.options == relay.options
+            && link.answers == relay.answers
             && link.allow.is_empty()
             && link.deny.is_empty()
             && link.comments.is_empty();
@@ -109,7 +114,8 @@ impl Writer {
         if let Some(role) = link.role {
             self.word("role", &words::ROLES, &role, None);
         }
-        self.answers(&link.answers, Some(answers));
+        self.options(link.options, Some(relay.options));
+        self.answers(&link.answers, Some(&relay.answers));
         self.patterns("allow", &link.allow);
         self.patterns("deny", &link.deny);
     }
@@ -146,6 +152,25 @@ impl Writer {
         if inherited.is_none_or(|inherited| inherited.answer_delay != answers.answer_delay) {
             self.set("answer-delay", &quoted(&duration_text(answers.answer_delay)));
         }
+    }
+
+    /// Writes what differs from `inherited`; everything if there is nothing to inherit from.
+    fn options(&mut self, options: LinkOptions, inherited: Option<LinkOptions>) {
+        if inherited.is_none_or(|inherited| inherited.promiscuous != options.promiscuous) {
+            self.set("promiscuous", &options.promiscuous.to_string());
+        }
+        self.word(
+            "bridge-port",
+            &words::BRIDGE_PORTS,
+            &options.bridge_port,
+            inherited.as_ref().map(|inherited| &inherited.bridge_port),
+        );
+        self.word(
+            "announce",
+            &words::ANNOUNCEMENTS,
+            &options.announce,
+            inherited.as_ref().map(|inherited| &inherited.announce),
+        );
     }
 
     fn routes(&mut self, routes: &Routes) {

@@ -1,8 +1,8 @@
 //! The words that settings choose from, in both directions.
 
-use magpie_engine::{NaSource, RoutePolicy, RouterFlag};
+use magpie_engine::{Announce, NaSource, RoutePolicy, RouterFlag};
 
-use crate::model::{LogLevel, Role};
+use crate::model::{BridgePort, LogLevel, Role};
 
 pub(crate) const LOG_LEVELS: [(&str, LogLevel); 5] = [
     ("error", LogLevel::Error),
@@ -26,6 +26,12 @@ pub(crate) const ROUTE_POLICIES: [(&str, RoutePolicy); 3] =
 
 pub(crate) const ROLES: [(&str, Role); 2] =
     [("upstream", Role::Upstream), ("downstream", Role::Downstream)];
+
+pub(crate) const BRIDGE_PORTS: [(&str, BridgePort); 2] =
+    [("refuse", BridgePort::Refuse), ("bridge", BridgePort::UseBridge)];
+
+pub(crate) const ANNOUNCEMENTS: [(&str, Announce); 2] =
+    [("moves", Announce::Moves), ("hosts", Announce::Hosts)];
 
 /// What stands for that which is found out.
 pub(crate) const AUTO: &str = "auto";

@@ -3,10 +3,11 @@
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
-use magpie_config::model::{Config, Kind, LogLevel, Relay, Role};
+use magpie_config::model::{BridgePort, Config, Kind, LinkOptions, LogLevel, Relay, Role};
 use magpie_config::{Diagnostics, Loaded, Source, load, load_base, parse, render};
 use magpie_engine::{
-    Decision, LinkConfig, Member, Members, Method, NaSource, RoutePolicy, RouterFlag, RulePrefix,
+    Announce, Decision, LinkConfig, Member, Members, Method, NaSource, RoutePolicy, RouterFlag,
+    RulePrefix,
 };
 
 #[test]
@@ -61,6 +62,14 @@ fn everything_that_can_be_said_is_read() {
     assert_eq!((home.name.as_str(), home.kind), ("home", Kind::Relay));
     assert_eq!(names(home), ["wan", "br-lan", "wg0"]);
     assert_eq!(home.links.first().and_then(|link| link.role), Some(Role::Upstream));
+    let said = LinkOptions {
+        promiscuous: true,
+        bridge_port: BridgePort::UseBridge,
+        announce: Announce::Hosts,
+    };
+    let options: Vec<LinkOptions> = home.links.iter().map(|link| link.options).collect();
+    assert_eq!(options, [LinkOptions::default(), said, said]);
+    assert_eq!(home.limits.joins_per_second, 18);
     assert_eq!(home.timing.hold_down, Duration::from_millis(500));
     assert_eq!(home.limits.seen, 0);
     assert_eq!(home.rules.len(), 3);
@@ -84,6 +93,7 @@ fn later_files_refine_earlier_ones() {
         links = ["wan", "br-lan"]
         prefixes = ["2001:db8:1::/64"]
         router-flag = "on"
+        bridge-port = "bridge"
         deny = ["2001:db8:1::1"]
         [[relay.link]]
         name = "wan"
@@ -100,12 +110,15 @@ fn later_files_refine_earlier_ones() {
         name = "home"
         prefixes = ["auto"]
         answer-delay = "5ms"
+        announce = "hosts"
         deny = ["2001:db8:1::2"]
         [relay.timing]
         probe-retries = 9
         [[relay.link]]
         name = "wan"
         na-source = "target"
+        promiscuous = true
+        announce = "moves"
         [[relay.link]]
         name = "wg0"
         [[relay.rule]]
@@ -139,6 +152,10 @@ fn later_files_refine_earlier_ones() {
         assert_eq!(link.answers.router_flag, RouterFlag::On);
         assert_eq!(link.answers.answer_delay, Duration::from_millis(5));
     }
+    assert!(wan.options.promiscuous && !lan.options.promiscuous);
+    assert_eq!(wan.options.announce, Announce::Moves);
+    assert_eq!(lan.options.announce, Announce::Hosts);
+    assert_eq!(lan.options.bridge_port, BridgePort::UseBridge);
     assert_eq!(eth1.answers.router_flag, RouterFlag::Off);
     assert_eq!(eth1.rules.len(), 1);
 }
@@ -411,6 +428,9 @@ prefixes = ["auto", "2001:db8:1::/64"]
 na-source = "global"
 router-flag = "on"
 answer-delay = "250ms"
+promiscuous = true
+bridge-port = "bridge"
+announce = "hosts"
 routes = "needed"
 route-table = 100
 route-metric = 7
@@ -442,6 +462,7 @@ held-down = 15
 seen = 0
 solicits-per-second = 16
 probes-per-second = 17
+joins-per-second = 18
 
 [[relay.link]]
 name = "wan"
@@ -449,6 +470,9 @@ role = "upstream"
 na-source = "target"
 router-flag = "off"
 answer-delay = "0s"
+promiscuous = false
+bridge-port = "refuse"
+announce = "moves"
 allow = ["2001:db8:1::/96"]
 deny = ["2001:db8:1::7"]
 

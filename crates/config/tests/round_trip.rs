@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use ipnet::Ipv6Net;
 use magpie_config::model::{
-    Answers, Config, Daemon, Kind, Link, LogLevel, Method, Pattern, Prefixes, Relay, Role, Routes,
-    Rule, RulePrefix,
+    Answers, BridgePort, Config, Daemon, Kind, Link, LinkOptions, LogLevel, Method, Pattern,
+    Prefixes, Relay, Role, Routes, Rule, RulePrefix,
 };
 use magpie_config::{Source, parse, render, render_complete};
-use magpie_engine::{Limits, NaSource, RoutePolicy, RouterFlag, Timing};
+use magpie_engine::{Announce, Limits, NaSource, RoutePolicy, RouterFlag, Timing};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -101,12 +101,12 @@ fn relays() -> impl Strategy<Value = Relay> {
     let kinds = prop_oneof![Just(Kind::Relay), Just(Kind::Responder)];
     let name = prop_oneof![Just(String::new()), "[a-z\"\\\\#'+\u{e9}]{1,8}"];
     let parts = (
-        (kinds, name, prefixes(), answers(), routes()),
+        (kinds, name, prefixes(), options(), answers(), routes()),
         (patterns(), patterns(), timing(), limits(), comments()),
         (vec(links(), 2..5), vec(rules(), 0..6)),
     );
     parts.prop_map(|(first, second, (links, rules))| {
-        let (kind, name, prefixes, answers, routes) = first;
+        let (kind, name, prefixes, options, answers, routes) = first;
         let (allow, deny, timing, limits, comments) = second;
         let mut relay = Relay {
             name,
@@ -114,6 +114,7 @@ fn relays() -> impl Strategy<Value = Relay> {
             rules,
             allow,
             deny,
+            options,
             answers,
             timing,
             limits,
@@ -156,7 +157,7 @@ fn make_sense(relay: &mut Relay) {
     for rule in &relay.rules {
         for to in &rule.to {
             if !relay.links.iter().any(|link| link.name == *to) {
-                let link = Link { only_probed: true, answers: relay.answers, ..Link::new(to) };
+                let link = Link { only_probed: true, ..relay.link(to) };
                 relay.links.push(link);
             }
         }
@@ -165,9 +166,10 @@ fn make_sense(relay: &mut Relay) {
 
 fn links() -> impl Strategy<Value = Link> {
     let role = option::of(select(vec![Role::Upstream, Role::Downstream]));
-    (role, answers(), patterns(), patterns(), comments()).prop_map(
-        |(role, answers, allow, deny, comments)| Link {
+    (role, options(), answers(), patterns(), patterns(), comments()).prop_map(
+        |(role, options, answers, allow, deny, comments)| Link {
             role,
+            options,
             answers,
             allow,
             deny,
@@ -234,6 +236,19 @@ fn patterns() -> impl Strategy<Value = Vec<Pattern>> {
         select(expressions.to_vec()).prop_map(|text| Pattern::Expression(text.to_owned())),
     ];
     vec(pattern, 0..5)
+}
+
+fn options() -> impl Strategy<Value = LinkOptions> {
+    (
+        any::<bool>(),
+        select(vec![BridgePort::Refuse, BridgePort::UseBridge]),
+        select(vec![Announce::Moves, Announce::Hosts]),
+    )
+        .prop_map(|(promiscuous, bridge_port, announce)| LinkOptions {
+            promiscuous,
+            bridge_port,
+            announce,
+        })
 }
 
 fn answers() -> impl Strategy<Value = Answers> {

@@ -481,10 +481,7 @@ mod tests {
 /// Things to test with.
 #[cfg(test)]
 mod samples {
-    use magpie_config::model::{
-        Answers, Kind, Link, Method, Prefixes, Relay, Role, Routes, Rule, RulePrefix,
-    };
-    use magpie_engine::{Limits, Timing};
+    use magpie_config::model::{Kind, Link, Method, Relay, Role, Rule, RulePrefix};
 
     use super::Grant;
 
@@ -512,17 +509,8 @@ mod samples {
         };
         Relay {
             name: name.to_owned(),
-            kind: Kind::Relay,
             links: links.iter().map(link).collect(),
-            prefixes: Prefixes { auto: true, listed: Vec::new() },
-            rules: Vec::new(),
-            allow: Vec::new(),
-            deny: Vec::new(),
-            answers: Answers::default(),
-            timing: Timing::default(),
-            limits: Limits::default(),
-            routes: Routes::default(),
-            comments: Vec::new(),
+            ..Relay::new(Kind::Relay, [""; 0])
         }
     }
 }

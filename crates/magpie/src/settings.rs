@@ -172,8 +172,8 @@ fn relink(relay: &mut Relay, names: &[String]) -> Result<(), String> {
     let before = std::mem::take(&mut relay.links);
     for name in names {
         let known = before.iter().find(|link| link.name == *name).cloned();
-        let new = || Link { answers: relay.answers, ..Link::new(name) };
-        relay.links.push(Link { only_probed: false, ..known.unwrap_or_else(new) });
+        let link = known.unwrap_or_else(|| relay.link(name));
+        relay.links.push(Link { only_probed: false, ..link });
     }
     let only_probed = before.into_iter().filter(|link| link.only_probed);
     relay.links.extend(only_probed.filter(|link| !names.contains(&link.name)));

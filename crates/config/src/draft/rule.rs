@@ -1,6 +1,6 @@
 //! Reads tables about links, and rules.
 
-use super::settings::{read_answers, read_lists};
+use super::settings::{read_answers, read_link_options, read_lists};
 use super::{Link, Rule};
 use crate::model::{Kind, Method};
 use crate::read::{Fields, Placed, Reader, Value, several};
@@ -33,6 +33,7 @@ pub(super) fn read_link(
         reader.remark(place.error("this link has no name").label("expected a key `name` below"));
     }
     let role = fields.take("role").and_then(|value| reader.choice(value, &words::ROLES));
+    let options = read_link_options(reader, &mut fields);
     let answers = read_answers(reader, &mut fields);
     let (allow, deny) = read_lists(reader, &mut fields);
     if let Some(value) = fields.take("rule") {
@@ -46,7 +47,7 @@ pub(super) fn read_link(
         }
     }
     fields.finish(reader, &[("links", "`links` stands before the tables about single links")]);
-    Some(Link { name: name?, role, answers, allow, deny })
+    Some(Link { name: name?, role, options, answers, allow, deny })
 }
 
 /// Reads a rule.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use magpie_engine::RoutePolicy;
 
-use super::{Answers, Entry};
+use super::{Answers, Entry, LinkOptions};
 use crate::limits::{Cap, each_cap};
 use crate::model::{self, Kind, Pattern, RulePrefix};
 use crate::read::{Fields, Placed, Reader, Value};
@@ -79,6 +79,21 @@ pub(super) fn read_prefixes(
         }
     }
     Some(prefixes)
+}
+
+pub(super) fn read_link_options(
+    reader: &mut Reader<'_>,
+    fields: &mut Fields<'_, '_>,
+) -> LinkOptions {
+    LinkOptions {
+        promiscuous: fields.take("promiscuous").and_then(|value| reader.boolean(value)),
+        bridge_port: fields
+            .take("bridge-port")
+            .and_then(|value| reader.choice(value, &words::BRIDGE_PORTS)),
+        announce: fields
+            .take("announce")
+            .and_then(|value| reader.choice(value, &words::ANNOUNCEMENTS)),
+    }
 }
 
 pub(super) fn read_answers(reader: &mut Reader<'_>, fields: &mut Fields<'_, '_>) -> Answers {
