@@ -13,10 +13,12 @@ pub(crate) const SERVICE: &str = "org.varlink.service";
 
 pub(crate) const STATUS: &str = "io.magpie.Status";
 pub(crate) const HOSTS: &str = "io.magpie.Hosts";
+pub(crate) const ROUTES: &str = "io.magpie.Routes";
 pub(crate) const TARGETS: &str = "io.magpie.Targets";
 pub(crate) const RULES: &str = "io.magpie.Rules";
 pub(crate) const ADD_RULES: &str = "io.magpie.AddRules";
 pub(crate) const REMOVE_RULES: &str = "io.magpie.RemoveRules";
+pub(crate) const ANNOUNCE: &str = "io.magpie.Announce";
 pub(crate) const RELOAD: &str = "io.magpie.Reload";
 pub(crate) const WATCH: &str = "io.magpie.Watch";
 pub(crate) const GET_INFO: &str = "org.varlink.service.GetInfo";
@@ -24,6 +26,7 @@ pub(crate) const GET_INTERFACE_DESCRIPTION: &str = "org.varlink.service.GetInter
 
 pub(crate) const RELOAD_FAILED: &str = "io.magpie.ReloadFailed";
 pub(crate) const RULE_REFUSED: &str = "io.magpie.RuleRefused";
+pub(crate) const NO_SUCH_LINK: &str = "io.magpie.NoSuchLink";
 pub(crate) const BUSY: &str = "io.magpie.Busy";
 pub(crate) const INTERFACE_NOT_FOUND: &str = "org.varlink.service.InterfaceNotFound";
 pub(crate) const METHOD_NOT_FOUND: &str = "org.varlink.service.MethodNotFound";

@@ -11,12 +11,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::call::{
-    ADD_RULES, BUSY, Call, HOSTS, INVALID_PARAMETER, METHOD_NOT_FOUND, RELOAD, RELOAD_FAILED,
-    REMOVE_RULES, RULE_REFUSED, RULES, Reply, STATUS, TARGETS, WATCH,
+    ADD_RULES, ANNOUNCE, BUSY, Call, HOSTS, INVALID_PARAMETER, METHOD_NOT_FOUND, NO_SUCH_LINK,
+    RELOAD, RELOAD_FAILED, REMOVE_RULES, ROUTES, RULE_REFUSED, RULES, Reply, STATUS, TARGETS,
+    WATCH,
 };
 use crate::frame::{Decoder, encode};
 use crate::message::{
-    AddRules, AddedRules, Event, EventKind, Host, RemoveRules, Rule, RuleRefusal, Status, Target,
+    AddRules, AddedRules, Announce, Announced, Event, EventKind, Host, HostRoute, RemoveRules,
+    Rule, RuleRefusal, Status, Target,
 };
 use crate::server::MAX_REQUEST;
 
@@ -101,6 +103,12 @@ pub enum ClientError {
         /// What the daemon says.
         reason: String,
     },
+    /// There is no such link.
+    #[error("{reason}")]
+    NoSuchLink {
+        /// What the daemon says.
+        reason: String,
+    },
     /// Rules were neither added nor removed.
     #[error("{reason}")]
     RuleRefused {
@@ -177,6 +185,19 @@ impl Client {
         self.call::<Hosts>(HOSTS).map(|reply| reply.hosts)
     }
 
+    /// Asks for the host routes that the daemon keeps or wants, in the order of their addresses.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`] when no sensible answer came.
+    pub fn routes(&mut self) -> Result<Vec<HostRoute>, ClientError> {
+        #[derive(Deserialize)]
+        struct Routes {
+            routes: Vec<HostRoute>,
+        }
+        self.call::<Routes>(ROUTES).map(|reply| reply.routes)
+    }
+
     /// Asks which addresses were asked for, in their order.
     ///
     /// # Errors
@@ -226,6 +247,15 @@ impl Client {
             removed: u64,
         }
         self.call_with::<Removed>(REMOVE_RULES, request).map(|reply| reply.removed)
+    }
+
+    /// Makes the daemon tell neighbors which addresses it answers for.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::NoSuchLink`], or another [`ClientError`] when no sensible answer came.
+    pub fn announce(&mut self, request: &Announce) -> Result<Announced, ClientError> {
+        self.call_with(ANNOUNCE, request)
     }
 
     /// Makes the daemon read its configuration again; returns what it has to say about it.
@@ -356,6 +386,7 @@ impl Client {
         match error.as_str() {
             BUSY => ClientError::Busy { path: self.path.clone() },
             RELOAD_FAILED => ClientError::ReloadFailed { reason: text("reason") },
+            NO_SUCH_LINK => ClientError::NoSuchLink { reason: text("reason") },
             RULE_REFUSED => match serde_json::from_value(Value::Object(parameters.clone())) {
                 Ok(RuleRefusal { reason, index }) => ClientError::RuleRefused { reason, index },
                 Err(error) => self.malformed(error),

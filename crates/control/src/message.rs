@@ -80,19 +80,35 @@ pub struct RelayLink {
     pub only_probed: bool,
 }
 
-/// What became of one configured link.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+/// What became of one configured link: of each device that it stands for, or of the wish for one
+/// as long as there is none.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct LinkStatus {
-    /// Its name.
+    /// Its name: as it is configured, or that of the device where the configuration names many.
     pub name: String,
+    /// What the configuration says: a name, or what many names have in common.
+    #[serde(default)]
+    pub selector: String,
+    /// Name of the relay or responder that it belongs to.
+    #[serde(default)]
+    pub relay: String,
+    /// Present name of the device, where that is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
     /// Its interface index; none while no such link exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ifindex: Option<u32>,
     /// Its link-layer address, as six octets in hexadecimal with colons.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lladdr: Option<String>,
+    /// Nobody has a link-layer address on it: a tunnel, or PPP.
+    #[serde(default)]
+    pub bare: bool,
     /// Whether it can be used.
     pub state: LinkState,
+    /// What it waits for, or what else there is to say about it, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<String>,
     /// IPv6 addresses that this host has on it.
     pub addresses: Vec<String>,
     /// On-link prefixes learned on it.
@@ -103,12 +119,18 @@ pub struct LinkStatus {
     pub sent: u64,
     /// Frames that the kernel dropped for want of room in the receive buffer.
     pub dropped: u64,
+    /// How often the receive buffer was found to have overflowed.
+    #[serde(default)]
+    pub overflows: u64,
+    /// How often the socket had to be opened anew.
+    #[serde(default)]
+    pub reopened: u64,
     /// Multicast groups joined on it.
     pub groups: u64,
 }
 
 /// Whether a link can be used.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LinkState {
     /// It is in use.
@@ -118,6 +140,7 @@ pub enum LinkState {
     /// It is switched off.
     Down,
     /// No such link exists.
+    #[default]
     Missing,
     /// It exists and lacks something that the daemon waits for, such as an address.
     Waiting,
@@ -183,6 +206,94 @@ pub enum RouteState {
     Installed,
     /// Somebody else's route to the host is there, and is left alone.
     Foreign,
+}
+
+/// A host route that the daemon keeps or wants, and why.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct HostRoute {
+    /// The address that it is for.
+    pub address: IpAddr,
+    /// Name of the link that it leads to, or should lead to.
+    pub link: String,
+    /// Interface index of that link.
+    pub ifindex: u32,
+    /// Routing table.
+    pub table: u32,
+    /// Metric.
+    pub metric: u32,
+    /// Protocol number.
+    pub protocol: u8,
+    /// What became of it.
+    pub state: HostRouteState,
+    /// Why the kernel refused it, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Name of the link that packets to the address go out on at present, if that is another:
+    /// where the daemon's own route still leads, or somebody else's route.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leads_to: Option<String>,
+    /// Name of the relay or responder that keeps it.
+    pub relay: String,
+    /// The host that it is for, if one is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<RouteReason>,
+}
+
+/// The host that a route is for: why there is one.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct RouteReason {
+    /// How it came to notice: `dad`, `solicitation`, `advertisement`, `saved` or `route`.
+    pub evidence: String,
+    /// How sure that is.
+    pub state: HostState,
+    /// Its link-layer address; none until it has been heard, and where nobody has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lladdr: Option<String>,
+    /// Seconds since it last answered a probe; none if it never did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed_seconds: Option<u64>,
+}
+
+/// What became of a host route that the daemon keeps or wants.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostRouteState {
+    /// The kernel has it, and its host was verified.
+    Installed,
+    /// The kernel has it from an earlier run; its host has not been verified yet.
+    Adopted,
+    /// The kernel is asked for it, or will be as soon as the link is up.
+    Wanted,
+    /// The kernel refused it, and will be asked again.
+    Refused,
+    /// Somebody else's route to the host is in its place, and is left alone.
+    Foreign,
+    /// It is being removed.
+    Obsolete,
+    /// A state that this version does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// A request to tell neighbors anew which addresses are answered for here: this host took over
+/// from another.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Announce {
+    /// Those on this link, or on the links that the configuration means by this; all if there is
+    /// none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+}
+
+/// What is announced thereupon.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Announced {
+    /// Announcements that are going out, on all links together.
+    pub announcements: u64,
+    /// Links that they go out on.
+    pub links: u64,
+    /// Seconds until the last of them is out: they are paced.
+    pub seconds: u64,
 }
 
 /// An address that was asked for.
@@ -384,6 +495,8 @@ pub enum EventKind {
     Refused,
     /// A link changed its state.
     LinkChanged,
+    /// Something that the daemon keeps in the kernel was gone or broken, and is in place again.
+    Repaired,
     /// Something that an operator should look at.
     Warning,
     /// A kind that this version does not know.
@@ -432,6 +545,21 @@ impl RouteState {
             Self::Pending => "pending",
             Self::Installed => "installed",
             Self::Foreign => "foreign",
+        }
+    }
+}
+
+impl HostRouteState {
+    /// Returns the stable name.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Installed => "installed",
+            Self::Adopted => "adopted",
+            Self::Wanted => "wanted",
+            Self::Refused => "refused",
+            Self::Foreign => "foreign",
+            Self::Obsolete => "obsolete",
+            Self::Unknown => "unknown",
         }
     }
 }
@@ -487,6 +615,7 @@ impl EventKind {
             Self::ForeignRoute => "foreign-route",
             Self::Refused => "refused",
             Self::LinkChanged => "link-changed",
+            Self::Repaired => "repaired",
             Self::Warning => "warning",
             Self::Unknown => "unknown",
         }
@@ -536,6 +665,47 @@ mod tests {
         });
         assert_eq!(serde_json::to_value(&host).unwrap(), expected);
         assert_eq!(serde_json::from_value::<Host>(expected).unwrap(), host);
+    }
+
+    #[test]
+    fn a_host_route_is_written_in_the_documented_form() {
+        let route = HostRoute {
+            address: "2001:db8::21".parse().unwrap(),
+            link: "br-lan".into(),
+            ifindex: 4,
+            table: 254,
+            metric: 1090,
+            protocol: 109,
+            state: HostRouteState::Refused,
+            error: Some("no space".into()),
+            leads_to: None,
+            relay: "home".into(),
+            host: Some(RouteReason {
+                evidence: "dad".into(),
+                state: HostState::Reachable,
+                lladdr: Some("02:00:00:00:00:21".into()),
+                confirmed_seconds: Some(12),
+            }),
+        };
+        let expected = json!({
+            "address": "2001:db8::21",
+            "link": "br-lan",
+            "ifindex": 4,
+            "table": 254,
+            "metric": 1090,
+            "protocol": 109,
+            "state": "refused",
+            "error": "no space",
+            "relay": "home",
+            "host": {
+                "evidence": "dad",
+                "state": "reachable",
+                "lladdr": "02:00:00:00:00:21",
+                "confirmed_seconds": 12,
+            },
+        });
+        assert_eq!(serde_json::to_value(&route).unwrap(), expected);
+        assert_eq!(serde_json::from_value::<HostRoute>(expected).unwrap(), route);
     }
 
     #[test]

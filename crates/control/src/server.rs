@@ -18,13 +18,15 @@ use serde::{Deserialize as _, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::call::{
-    ADD_RULES, Answer, BUSY, Call, EXPECTED_MORE, GET_INFO, GET_INTERFACE_DESCRIPTION, HOSTS,
-    INTERFACE, INTERFACE_DESCRIPTION, INTERFACE_NOT_FOUND, INVALID_PARAMETER, METHOD_NOT_FOUND,
-    RELOAD, RELOAD_FAILED, REMOVE_RULES, RULE_REFUSED, RULES, SERVICE, STATUS, TARGETS, WATCH,
+    ADD_RULES, ANNOUNCE, Answer, BUSY, Call, EXPECTED_MORE, GET_INFO, GET_INTERFACE_DESCRIPTION,
+    HOSTS, INTERFACE, INTERFACE_DESCRIPTION, INTERFACE_NOT_FOUND, INVALID_PARAMETER,
+    METHOD_NOT_FOUND, NO_SUCH_LINK, RELOAD, RELOAD_FAILED, REMOVE_RULES, ROUTES, RULE_REFUSED,
+    RULES, SERVICE, STATUS, TARGETS, WATCH,
 };
 use crate::frame::{Decoder, encode};
 use crate::message::{
-    AddRules, AddedRules, Event, EventKind, Host, RemoveRules, Rule, RuleRefusal, Status, Target,
+    AddRules, AddedRules, Announce, Announced, Event, EventKind, Host, HostRoute, RemoveRules,
+    Rule, RuleRefusal, Status, Target,
 };
 
 /// Most clients that are served at a time; further ones are told to come back later.
@@ -61,6 +63,9 @@ pub trait Handler {
     /// Lists all hosts in the order of their addresses.
     fn hosts(&mut self) -> Vec<Host>;
 
+    /// Lists the host routes that are kept or wanted, in the order of their addresses.
+    fn routes(&mut self) -> Vec<HostRoute>;
+
     /// Lists the addresses that were asked for, in their order.
     fn targets(&mut self) -> Vec<Target>;
 
@@ -80,6 +85,14 @@ pub trait Handler {
     ///
     /// What is wrong with the request; nothing has changed then.
     fn remove_rules(&mut self, request: RemoveRules) -> Result<u64, RuleRefusal>;
+
+    /// Tells the neighbors on one link or all which addresses are answered for; returns what is on
+    /// its way.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no such link, for a human reader; nothing is sent then.
+    fn announce(&mut self, request: Announce) -> Result<Announced, String>;
 
     /// Reads the configuration again; returns what an operator should know about it, in whole
     /// sentences.
@@ -440,10 +453,12 @@ impl Connection {
         match call.method.as_str() {
             STATUS => encode(&Answer::result(handler.status()), output),
             HOSTS => encode(&Answer::result(Hosts { hosts: handler.hosts() }), output),
+            ROUTES => encode(&Answer::result(Routes { routes: handler.routes() }), output),
             TARGETS => encode(&Answer::result(Targets { targets: handler.targets() }), output),
             RULES => encode(&Answer::result(Rules { rules: handler.rules() }), output),
             ADD_RULES => encode(&add_rules(call, handler), output),
             REMOVE_RULES => encode(&remove_rules(call, handler), output),
+            ANNOUNCE => encode(&announce(call, handler), output),
             RELOAD => match handler.reload() {
                 Ok(warnings) => encode(&Answer::result(json!({ "warnings": warnings })), output),
                 Err(reason) => {
@@ -466,6 +481,12 @@ impl Connection {
 #[derive(Serialize)]
 struct Hosts {
     hosts: Vec<Host>,
+}
+
+/// The reply to a request for all host routes.
+#[derive(Serialize)]
+struct Routes {
+    routes: Vec<HostRoute>,
 }
 
 /// The reply to a request for all targets.
@@ -511,6 +532,18 @@ fn remove_rules(call: &Call, handler: &mut impl Handler) -> Answer<'static, Valu
     match request.map(|request| handler.remove_rules(request)) {
         Ok(Ok(removed)) => Answer::result(json!({ "removed": removed })),
         Ok(Err(refusal)) => refused(refusal),
+        Err(invalid) => invalid,
+    }
+}
+
+fn announce(call: &Call, handler: &mut impl Handler) -> Answer<'static, Value> {
+    let request = Parameters::of(call, &["link"])
+        .and_then(|parameters| Ok(Announce { link: parameters.optional("link")? }));
+    match request.map(|request| handler.announce(request)) {
+        Ok(Ok(Announced { announcements, links, seconds })) => Answer::result(
+            json!({ "announcements": announcements, "links": links, "seconds": seconds }),
+        ),
+        Ok(Err(reason)) => Answer::error(NO_SUCH_LINK, json!({ "reason": reason })),
         Err(invalid) => invalid,
     }
 }

@@ -16,10 +16,10 @@ use std::time::Duration;
 
 use magpie_control::server::{MAX_BACKLOG, MAX_CLIENTS, MAX_REQUEST};
 use magpie_control::{
-    AddRules, AddedRules, BindError, Client, ClientError, Event, EventKind, Guard, Handler, Host,
-    HostState, INTERFACE_DESCRIPTION, LinkState, LinkStatus, NewRule, RelayKind, RelayLink,
-    RelayStatus, RemoveRules, RouteState, Rule, RuleMethod, RuleRefusal, RuleSource, Server,
-    Status, Target,
+    AddRules, AddedRules, Announce, Announced, BindError, Client, ClientError, Event, EventKind,
+    Guard, Handler, Host, HostRoute, HostRouteState, HostState, INTERFACE_DESCRIPTION, LinkState,
+    LinkStatus, NewRule, RelayKind, RelayLink, RelayStatus, RemoveRules, RouteReason, RouteState,
+    Rule, RuleMethod, RuleRefusal, RuleSource, Server, Status, Target,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};
@@ -53,6 +53,31 @@ fn targets_arrive_as_they_were_sent() {
     let mut daemon = Daemon::default();
     let targets = with_client(&mut server, &mut daemon, |mut client| client.targets().unwrap());
     assert_eq!(targets, daemon.targets());
+}
+
+#[test]
+fn routes_arrive_as_they_were_sent() {
+    let scene = Scene::new();
+    let mut server = scene.serve();
+    let mut daemon = Daemon::default();
+    let routes = with_client(&mut server, &mut daemon, |mut client| client.routes().unwrap());
+    assert_eq!(routes, daemon.routes());
+}
+
+#[test]
+fn announcements_go_out_on_the_link_that_is_named() {
+    let scene = Scene::new();
+    let mut server = scene.serve();
+    let mut daemon = Daemon::default();
+    let (all, one, none) = with_client(&mut server, &mut daemon, |mut client| {
+        let mut on = |link: Option<&str>| client.announce(&Announce { link: link.map(Into::into) });
+        (on(None), on(Some("wan")), on(Some("lan")))
+    });
+    assert_eq!(all.unwrap(), Announced { announcements: 250, links: 2, seconds: 2 });
+    assert_eq!(one.unwrap(), Announced { announcements: 125, links: 1, seconds: 2 });
+    let error = none.unwrap_err();
+    assert!(matches!(&error, ClientError::NoSuchLink { .. }), "{error:?}");
+    assert_eq!(error.to_string(), "there is no link lan");
 }
 
 #[test]
@@ -382,9 +407,18 @@ fn general_tools_can_look_around() {
 
 #[test]
 fn every_method_and_event_that_is_served_is_described() {
-    for name in
-        ["Status", "Hosts", "Targets", "Rules", "AddRules", "RemoveRules", "Reload", "Watch"]
-    {
+    for name in [
+        "Status",
+        "Hosts",
+        "Routes",
+        "Targets",
+        "Rules",
+        "AddRules",
+        "RemoveRules",
+        "Announce",
+        "Reload",
+        "Watch",
+    ] {
         assert!(INTERFACE_DESCRIPTION.contains(&format!("method {name}(")), "{name}");
     }
     for kind in [EventKind::HostFound, EventKind::OwnAddressClaimed, EventKind::LinkChanged] {
@@ -554,15 +588,22 @@ impl Handler for Daemon {
                 rules: 3,
             }],
             links: vec![LinkStatus {
-                name: "wan".into(),
+                name: "eth1".into(),
+                selector: "eth*".into(),
+                relay: "home".into(),
+                device: Some("uplink".into()),
                 ifindex: Some(2),
                 lladdr: Some("02:00:00:00:00:01".into()),
+                bare: false,
                 state: LinkState::NoCarrier,
+                waiting: Some("its socket is opened anew".into()),
                 addresses: vec!["fe80::1".into()],
                 prefixes: vec!["2001:db8:7::/64".into()],
                 received: 1,
                 sent: 2,
                 dropped: 3,
+                overflows: 1,
+                reopened: 1,
                 groups: 4,
             }],
             prefixes: vec!["2001:db8:7::/64".into()],
@@ -577,6 +618,29 @@ impl Handler for Daemon {
 
     fn hosts(&mut self) -> Vec<Host> {
         self.hosts.clone()
+    }
+
+    fn routes(&mut self) -> Vec<HostRoute> {
+        (0..3)
+            .map(|number| HostRoute {
+                address: address(number),
+                link: "lan".into(),
+                ifindex: 3,
+                table: 254,
+                metric: 1090,
+                protocol: 109,
+                state: HostRouteState::Wanted,
+                error: None,
+                leads_to: Some("wan".into()),
+                relay: "home".into(),
+                host: Some(RouteReason {
+                    evidence: "saved".into(),
+                    state: HostState::Candidate,
+                    lladdr: None,
+                    confirmed_seconds: None,
+                }),
+            })
+            .collect()
     }
 
     fn targets(&mut self) -> Vec<Target> {
@@ -625,6 +689,14 @@ impl Handler for Daemon {
         let before = self.rules.len();
         self.rules.retain(|rule| rule.owner != request.owner);
         Ok((before - self.rules.len()) as u64)
+    }
+
+    fn announce(&mut self, request: Announce) -> Result<Announced, String> {
+        match request.link.as_deref() {
+            None => Ok(Announced { announcements: 250, links: 2, seconds: 2 }),
+            Some("wan") => Ok(Announced { announcements: 125, links: 1, seconds: 2 }),
+            Some(link) => Err(format!("there is no link {link}")),
+        }
     }
 
     fn reload(&mut self) -> Result<Vec<String>, String> {

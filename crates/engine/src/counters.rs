@@ -150,6 +150,8 @@ pub struct Counters {
     pub resolutions_failed: u64,
     /// Hosts that moved.
     pub moves: u64,
+    /// Host routes that were gone without our doing, and were put back.
+    pub routes_repaired: u64,
     malformed: [u64; Malformed::ALL.len()],
     discarded: [u64; Discard::ALL.len()],
 }
@@ -178,6 +180,7 @@ impl Counters {
             ("dad_relayed", self.dad_relayed),
             ("resolutions_failed", self.resolutions_failed),
             ("moves", self.moves),
+            ("routes_repaired", self.routes_repaired),
         ];
         let malformed = Malformed::ALL
             .iter()

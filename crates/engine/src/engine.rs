@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use magpie_wire::{LinkAddr, Message, OwnMessage, Packet};
 
-use crate::binding::Bindings;
+use crate::binding::{Binding, Bindings};
 use crate::dad::ProbeMemory;
 use crate::delayed::{Delayed, DelayedQueue};
 use crate::fib::Fib;
@@ -15,13 +15,14 @@ use crate::group::Groups;
 use crate::limit::{OwnNonces, Quota, Rarely, Recent};
 use crate::link::Link;
 use crate::resolution::{Charged, Phase, Resolution, Search};
-use crate::route::Routes;
+use crate::route::{Routes, Sight};
 use crate::scope::Scope;
 use crate::seen::SeenTargets;
 use crate::timer::Timers;
 use crate::{
-    BindingView, Config, Counters, Decision, Discard, Event, Input, Instant, KernelOp, LinkConfig,
-    LinkId, Lost, Member, Output, RequestId, ScopePrefix, SeenTarget, Timer, Wakeup,
+    BindingView, Config, Counters, Decision, Discard, Event, HostRouteView, Input, Instant,
+    KernelOp, LinkConfig, LinkId, Lost, Member, Output, RequestId, RouteStatus, ScopePrefix,
+    SeenTarget, Timer, Wakeup,
 };
 
 /// How long askers wait, whatever happens: a little longer than they ask (RFC 4861 section 10,
@@ -234,16 +235,21 @@ impl Engine {
 
     /// Returns all bindings, by address.
     pub fn bindings(&self, now: Instant) -> impl Iterator<Item = BindingView> + '_ {
-        self.bindings.iter().map(move |(target, binding)| BindingView {
-            target,
-            link: binding.link,
-            lladdr: binding.lladdr,
-            state: binding.state(now),
-            confirmed: binding.confirmed.map(|at| now.since(at)),
-            seen: now.since(binding.seen),
-            evidence: binding.evidence,
-            router: binding.router,
-            route: self.routes.view(target),
+        self.bindings.iter().map(move |(target, binding)| self.binding_view(target, binding, now))
+    }
+
+    /// Returns all host routes that are kept or wanted, by address, with the bindings that are the
+    /// reason for them.
+    pub fn host_routes(&self, now: Instant) -> impl Iterator<Item = HostRouteView> + '_ {
+        self.routes.sights().map(move |Sight { target, link, leads_to, status }| {
+            let binding = self.bindings.get(target);
+            let is_verified = binding.is_some_and(|binding| binding.confirmed.is_some());
+            let status = match status {
+                RouteStatus::Installed if !is_verified => RouteStatus::Adopted,
+                other => other,
+            };
+            let binding = binding.map(|binding| self.binding_view(target, binding, now));
+            HostRouteView { target, link, leads_to, status, binding }
         })
     }
 
@@ -271,6 +277,20 @@ impl Engine {
     /// Returns what was done and dropped so far.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    fn binding_view(&self, target: Ipv6Addr, binding: &Binding, now: Instant) -> BindingView {
+        BindingView {
+            target,
+            link: binding.link,
+            lladdr: binding.lladdr,
+            state: binding.state(now),
+            confirmed: binding.confirmed.map(|at| now.since(at)),
+            seen: now.since(binding.seen),
+            evidence: binding.evidence,
+            router: binding.router,
+            route: self.routes.view(target),
+        }
     }
 
     fn on_frame(&mut self, id: LinkId, bytes: &[u8], now: Instant) {

@@ -38,7 +38,8 @@ impl Engine {
                 }
             }
             KernelEvent::RouteGone { target, link: Some(link), own: true } => {
-                self.routes.vanished(target, link);
+                let is_up = self.links.get(&link).is_some_and(Link::usable);
+                self.routes.vanished(target, link, is_up);
                 self.fib.forget(target);
                 self.reconcile_route(target);
             }
@@ -62,13 +63,19 @@ impl Engine {
     /// Takes an acknowledgement. Those of memberships change nothing: a failed join leaves the
     /// engine with all-multicast, and there is nothing better to do about it.
     pub(crate) fn on_ack(&mut self, request: RequestId, result: Result<(), i32>, now: Instant) {
-        let acked = self.routes.ack(request, result.is_ok());
+        let acked = self.routes.ack(request, result);
         if let Some(acked) = acked {
             self.fib.forget(acked.target());
         }
         match acked {
             None => {}
-            Some(Acked::Settled(target)) => self.on_routed(target, now),
+            Some(Acked::Settled(target)) => {
+                if let Some(link) = self.routes.take_repair(target) {
+                    self.counters.routes_repaired += 1;
+                    self.report(Event::RouteRepaired { target, link });
+                }
+                self.on_routed(target, now);
+            }
             Some(Acked::Unsettled(target)) => self.reconcile_route(target),
             Some(Acked::Refused(target, link)) => {
                 let errno = result.err().unwrap_or_default();
@@ -379,7 +386,9 @@ impl Engine {
             self.on_address_gone(link, address);
         }
         self.on_addresses_changed(now);
-        for target in self.routes.end_sync() {
+        let links = &self.links;
+        let is_up = |link: LinkId| links.get(&link).is_some_and(Link::usable);
+        for target in self.routes.end_sync(is_up) {
             match self.routes.installed(target) {
                 Some(link) => self.adopt(target, link, now),
                 None => self.reconcile_route(target),

@@ -63,4 +63,4 @@ pub use rules::{
 pub use seen::SeenTarget;
 pub use time::Instant;
 pub use timer::{Timer, Wakeup};
-pub use view::{BindingState, BindingView, RouteView};
+pub use view::{BindingState, BindingView, HostRouteView, RouteStatus, RouteView};

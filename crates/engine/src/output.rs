@@ -217,6 +217,13 @@ pub enum Event {
         /// The `errno` value.
         errno: i32,
     },
+    /// A host route was gone from the kernel without our doing, and is in place again.
+    RouteRepaired {
+        /// The host.
+        target: Ipv6Addr,
+        /// Where it is.
+        link: LinkId,
+    },
     /// A route that is not ours already leads to the host, elsewhere than where it answers. It is
     /// left alone, and the host is not advertised.
     ForeignRoute {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
-use crate::{Instant, KernelOp, LinkId, RequestId, RouteView};
+use crate::{Instant, KernelOp, LinkId, RequestId, RouteStatus, RouteView};
 
 /// How long to wait before a route that the kernel refused is tried again.
 pub(crate) const ROUTE_RETRY: Duration = Duration::from_secs(5);
@@ -25,8 +25,21 @@ pub(crate) struct HostRoute {
     pending: Option<Pending>,
     /// Confirmed by the dump that is under way.
     current: bool,
+    /// Why the kernel refused it last, until it does not any more.
+    refused: Option<i32>,
+    /// Gone from the kernel without our doing, and to be put back.
+    lost: bool,
     /// When a refused route is tried again.
     pub(crate) due: Option<Instant>,
+}
+
+/// A host route, as those see it who only look.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Sight {
+    pub(crate) target: Ipv6Addr,
+    pub(crate) link: LinkId,
+    pub(crate) leads_to: Option<LinkId>,
+    pub(crate) status: RouteStatus,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +72,11 @@ impl Routes {
     /// States where the route to `target` should lead; `reconcile` makes it so.
     pub(crate) fn want(&mut self, target: Ipv6Addr, link: Option<LinkId>) {
         if link.is_some() || self.table.contains_key(&target) {
-            self.table.entry(target).or_default().wanted = link;
+            let route = self.table.entry(target).or_default();
+            if route.wanted != link {
+                (route.refused, route.lost) = (None, false);
+            }
+            route.wanted = link;
         }
     }
 
@@ -97,15 +114,18 @@ impl Routes {
     }
 
     /// Takes an acknowledgement; none if it is not of a route.
-    pub(crate) fn ack(&mut self, request: RequestId, ok: bool) -> Option<Acked> {
+    pub(crate) fn ack(&mut self, request: RequestId, result: Result<(), i32>) -> Option<Acked> {
         let target = self.requests.remove(&request)?;
         let route = self.table.get_mut(&target)?;
         match route.pending.take()? {
-            Pending::Set(link) if ok => {
+            Pending::Set(link) => {
+                route.refused = result.err();
+                if result.is_err() {
+                    return Some(Acked::Refused(target, link));
+                }
                 route.installed = Some(link);
                 route.current = true;
             }
-            Pending::Set(link) => return Some(Acked::Refused(target, link)),
             // A route that cannot be deleted is not there any more.
             Pending::Del => route.installed = None,
         }
@@ -128,13 +148,21 @@ impl Routes {
         !known
     }
 
-    /// Notes that a host route of ours is gone from the kernel.
-    pub(crate) fn vanished(&mut self, target: Ipv6Addr, link: LinkId) {
+    /// Notes that a host route of ours is gone from the kernel. On a link that `is_up` it was
+    /// somebody's doing, while the kernel itself removes those of a link that is taken down.
+    pub(crate) fn vanished(&mut self, target: Ipv6Addr, link: LinkId, is_up: bool) {
         if let Some(route) = self.table.get_mut(&target)
             && route.installed == Some(link)
         {
             route.installed = None;
+            route.lost = is_up && route.wanted == Some(link);
         }
+    }
+
+    /// Whether a route that is in place again was lost before; tells so once.
+    pub(crate) fn take_repair(&mut self, target: Ipv6Addr) -> Option<LinkId> {
+        let route = self.table.get_mut(&target)?;
+        std::mem::take(&mut route.lost).then_some(route.installed)?
     }
 
     pub(crate) fn foreign(&mut self, target: Ipv6Addr, link: Option<LinkId>) {
@@ -164,10 +192,12 @@ impl Routes {
     }
 
     /// What the dump did not confirm is not installed; returns all targets, to be reconciled.
-    pub(crate) fn end_sync(&mut self) -> Vec<Ipv6Addr> {
+    /// `is_up` tells of a link whether it can be used.
+    pub(crate) fn end_sync(&mut self, is_up: impl Fn(LinkId) -> bool) -> Vec<Ipv6Addr> {
         for route in self.table.values_mut() {
             if !route.current && route.pending.is_none() {
-                route.installed = None;
+                let before = route.installed.take();
+                route.lost = before.is_some_and(&is_up) && route.wanted == before;
             }
         }
         self.table.keys().copied().collect()
@@ -220,6 +250,32 @@ impl Routes {
     /// Whether somebody else's route leads elsewhere than to `link`.
     pub(crate) fn conflicts(&self, target: Ipv6Addr, link: LinkId) -> bool {
         self.foreign.get(&target).is_some_and(|foreign| *foreign != Some(link))
+    }
+
+    /// Returns all host routes that are kept or wanted, by target.
+    pub(crate) fn sights(&self) -> impl Iterator<Item = Sight> + '_ {
+        self.table.iter().filter_map(|(target, route)| {
+            let target = *target;
+            let foreign = self.foreign.get(&target);
+            let (link, status) = match (route.wanted, route.installed, route.pending) {
+                (Some(wanted), _, _) if foreign.is_some() => (wanted, RouteStatus::Foreign),
+                (Some(wanted), Some(installed), _) if wanted == installed => {
+                    (wanted, RouteStatus::Installed)
+                }
+                (Some(wanted), _, _) => match route.refused {
+                    Some(errno) => (wanted, RouteStatus::Refused { errno }),
+                    None => (wanted, RouteStatus::Wanted),
+                },
+                (None, Some(installed), None) => (installed, RouteStatus::Adopted),
+                (None, Some(link), Some(_)) | (None, None, Some(Pending::Set(link))) => {
+                    (link, RouteStatus::Obsolete)
+                }
+                (None, None, Some(Pending::Del) | None) => return None,
+            };
+            let present = foreign.map_or(route.installed, |foreign| *foreign);
+            let leads_to = present.filter(|present| *present != link);
+            Some(Sight { target, link, leads_to, status })
+        })
     }
 
     pub(crate) fn view(&self, target: Ipv6Addr) -> RouteView {

@@ -30,6 +30,41 @@ pub struct BindingView {
     pub route: RouteView,
 }
 
+/// One host route that is kept or wanted, as it stands at a given instant.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct HostRouteView {
+    /// The address.
+    pub target: Ipv6Addr,
+    /// Where it leads, or should lead.
+    pub link: LinkId,
+    /// Where packets for the address go out at present, if that is another link of the relay.
+    pub leads_to: Option<LinkId>,
+    /// What became of it.
+    pub status: RouteStatus,
+    /// Why there is one; none if no host is known for it.
+    pub binding: Option<BindingView>,
+}
+
+/// How a host route is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RouteStatus {
+    /// The kernel has it, and its host was verified.
+    Installed,
+    /// The kernel has it from an earlier run, and its host has not been verified yet.
+    Adopted,
+    /// The kernel is asked for it, or will be when the link is up.
+    Wanted,
+    /// The kernel refused it, and will be asked again.
+    Refused {
+        /// The `errno` value.
+        errno: i32,
+    },
+    /// Somebody else's route to the host is there.
+    Foreign,
+    /// It is being removed.
+    Obsolete,
+}
+
 /// How sure a binding is.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum BindingState {

@@ -48,12 +48,16 @@ pub(crate) enum Command {
     Status(ViewArgs),
     /// Show the hosts that are known, and where they are
     Hosts(ViewArgs),
+    /// Show the host routes, and which host each is for
+    Routes(ViewArgs),
     /// Show which addresses were asked for, and which of them were answered for
     Targets(ViewArgs),
     /// Show the rules; add and remove rules while the daemon runs
     Rules(RulesArgs),
     /// Print what happens, as it happens, until interrupted
     Watch(ViewArgs),
+    /// Tell neighbors anew which addresses are answered for here, after a takeover
+    Announce(AnnounceArgs),
     /// Read the configuration again; save the routes, and read links, addresses and routes anew
     Reload(ControlArgs),
     /// Show what magpie does, on a network of its own that touches no other (needs no daemon)
@@ -135,6 +139,16 @@ pub(crate) struct ForeignArguments {
         trailing_var_arg = true
     )]
     pub(crate) arguments: Vec<String>,
+}
+
+/// Where to announce what.
+#[derive(Args, Debug)]
+pub(crate) struct AnnounceArgs {
+    /// Only on this link, named as in the configuration or by its device [default: all links]
+    #[arg(value_name = "LINK")]
+    pub(crate) link: Option<String>,
+    #[command(flatten)]
+    pub(crate) control: ControlArgs,
 }
 
 /// What to do with rules.
@@ -607,6 +621,9 @@ mod tests {
             "magpie rules remove --owner docker --relay home",
             "magpie rules remove 2001:db8::1 --owner docker",
             "magpie targets --json",
+            "magpie routes --json",
+            "magpie announce",
+            "magpie announce wan --control /run/other.sock",
             "magpie import magpie -i a,b",
             "magpie import magpie -",
         ] {

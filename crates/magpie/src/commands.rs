@@ -1,7 +1,9 @@
-//! Carries out the commands about configurations and rules.
+//! Carries out the commands about configurations, rules, routes and announcements.
 
+pub(crate) mod announce;
 pub(crate) mod check;
 pub(crate) mod import;
+pub(crate) mod routes;
 pub(crate) mod rules;
 pub(crate) mod targets;
 

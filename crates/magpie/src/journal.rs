@@ -52,6 +52,10 @@ pub(crate) fn describe(event: &magpie_engine::Event, name: impl Fn(LinkId) -> St
             let detail = std::io::Error::from_raw_os_error(errno).to_string();
             told(EventKind::RouteFailed, target, link, None, Some(detail))
         }
+        E::RouteRepaired { target, link } => {
+            let detail = "its host route was gone, and is there again".to_owned();
+            told(EventKind::Repaired, target, link, None, Some(detail))
+        }
         E::ForeignRoute { target, link } => {
             let detail = "a route that is not ours leads elsewhere; it is left alone".to_owned();
             told(EventKind::ForeignRoute, target, link, None, Some(detail))
@@ -139,6 +143,7 @@ fn write(event: &Event, omitted: u64) {
         EventKind::ForeignRoute => line!(warn, "host not advertised because of a foreign route"),
         EventKind::Refused => line!(warn, "a limit is reached; what is new is refused"),
         EventKind::LinkChanged => line!(info, "link changed"),
+        EventKind::Repaired => line!(warn, "what was gone is in place again"),
         EventKind::Warning => line!(warn, "attention"),
         EventKind::Subscribed | EventKind::Unknown => line!(debug, "event"),
     }

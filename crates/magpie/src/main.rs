@@ -36,6 +36,7 @@ mod shield;
 mod state;
 mod systemd;
 mod table;
+mod tally;
 mod trace;
 mod views;
 
@@ -56,6 +57,8 @@ fn main() -> ExitCode {
         Some(Command::Reload(args)) => views::reload(args).map_err(Into::into),
         Some(Command::Check(args)) => return commands::check::run(args),
         Some(Command::Import(args)) => return commands::import::run(args),
+        Some(Command::Routes(args)) => return commands::routes::run(args),
+        Some(Command::Announce(args)) => return commands::announce::run(args),
         Some(Command::Targets(args)) => return commands::targets::run(args),
         Some(Command::Rules(args)) => return commands::rules::run(args),
         Some(Command::Demo(args)) => demo::run(*args).map_err(Into::into),

@@ -1,21 +1,23 @@
 //! Answers those who ask how the daemon is doing.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::IpAddr;
 
 use magpie_config::model::{self, Kind, Method, Role, RulePrefix};
 use magpie_control::{
-    AddRules, AddedRules, Guard, Handler, Host, HostState, LinkState, LinkStatus, RelayKind,
-    RelayLink, RelayStatus, RemoveRules, RouteState, Rule, RuleMethod, RuleRefusal, RuleSource,
-    Status, Target,
+    AddRules, AddedRules, Announce, Announced, Guard, Handler, Host, HostRoute, HostRouteState,
+    HostState, LinkState, LinkStatus, RelayKind, RelayLink, RelayStatus, RemoveRules, RouteReason,
+    RouteState, Rule, RuleMethod, RuleRefusal, RuleSource, Status, Target,
 };
-use magpie_engine::{BindingState, BindingView, Instant, RouteView};
+use magpie_engine::{BindingState, BindingView, HostRouteView, Instant, RouteStatus, RouteView};
 use magpie_sys::netlink::{AddressEvent, Connection};
 
 use crate::Chain;
 use crate::granted::{Addition, Grant, Grounds};
 use crate::journal::link_name;
 use crate::links::{Links, Member, Obstacle, Presence};
+use crate::mark::Mark;
 use crate::relay::Relay;
 use crate::rulebook::GrantError;
 use crate::service::{Service, now};
@@ -41,6 +43,7 @@ impl Handler for Service {
             *counters.entry("held_down".to_owned()).or_default() += relay.engine.held_down() as u64;
             *counters.entry("frames_without_link".to_owned()).or_default() += relay.ports.astray();
         }
+        counters.extend(self.tally.iter().map(|(name, count)| (name.to_owned(), count)));
         prefixes.sort();
         prefixes.dedup();
         Status {
@@ -70,6 +73,17 @@ impl Handler for Service {
         let mut hosts: Vec<Host> = all.collect();
         hosts.sort_by_key(|host| host.address);
         hosts
+    }
+
+    fn routes(&mut self) -> Vec<HostRoute> {
+        let now = now();
+        let all = self
+            .relays
+            .iter()
+            .flat_map(|relay| relay.engine.host_routes(now).map(|route| host_route(&route, relay)));
+        let mut routes: Vec<HostRoute> = all.collect();
+        routes.sort_by_key(|route| route.address);
+        routes
     }
 
     fn targets(&mut self) -> Vec<Target> {
@@ -124,6 +138,10 @@ impl Handler for Service {
         let selection = self.grounds(now).selection(request, self.rulebook.granted())?;
         let removed = self.revoke(&selection, now).map_err(|error| refusal(&error))?;
         Ok(removed as u64)
+    }
+
+    fn announce(&mut self, _request: Announce) -> Result<Announced, String> {
+        Err("announcements at an operator's word are not there yet".to_owned())
     }
 
     fn reload(&mut self) -> Result<Vec<String>, String> {
@@ -184,6 +202,7 @@ impl Service {
         for relay in &mut self.relays {
             for member in relay.links.iter() {
                 let mut status = link_status(member, &addresses);
+                status.relay.clone_from(&relay.model.name);
                 if let Some(device) = member.device() {
                     let link = device.id();
                     let scopes = relay.engine.prefixes(now);
@@ -219,6 +238,36 @@ fn host(binding: &BindingView, links: &Links) -> Host {
             RouteView::Installed => RouteState::Installed,
             RouteView::Foreign => RouteState::Foreign,
         },
+    }
+}
+
+fn host_route(route: &HostRouteView, relay: &Relay) -> HostRoute {
+    let Mark { table, metric, protocol } = relay.mark();
+    let (state, errno) = match route.status {
+        RouteStatus::Installed => (HostRouteState::Installed, None),
+        RouteStatus::Adopted => (HostRouteState::Adopted, None),
+        RouteStatus::Wanted => (HostRouteState::Wanted, None),
+        RouteStatus::Refused { errno } => (HostRouteState::Refused, Some(errno)),
+        RouteStatus::Foreign => (HostRouteState::Foreign, None),
+        RouteStatus::Obsolete => (HostRouteState::Obsolete, None),
+    };
+    HostRoute {
+        address: IpAddr::V6(route.target),
+        link: link_name(&relay.links, route.link),
+        ifindex: route.link.0,
+        table,
+        metric,
+        protocol,
+        state,
+        error: errno.map(|errno| io::Error::from_raw_os_error(errno).to_string()),
+        leads_to: route.leads_to.map(|link| link_name(&relay.links, link)),
+        relay: relay.model.name.clone(),
+        host: route.binding.as_ref().map(|binding| RouteReason {
+            evidence: binding.evidence.label().to_owned(),
+            state: host_state(binding.state),
+            lladdr: binding.lladdr.map(|lladdr| lladdr.to_string()),
+            confirmed_seconds: binding.confirmed.map(|ago| ago.as_secs()),
+        }),
     }
 }
 
@@ -290,17 +339,17 @@ fn link_status(member: &Member, addresses: &[AddressEvent]) -> LinkStatus {
         .filter(|address| device.is_some_and(|device| device.ifindex == address.ifindex))
         .map(|address| format!("{}/{}", address.address, address.prefix_len))
         .collect();
+    let renamed = device.filter(|device| device.name != member.name);
     LinkStatus {
         name: member.name.clone(),
+        selector: member.name.clone(),
+        device: renamed.map(|device| device.name.clone()),
         ifindex: device.map(|device| device.ifindex),
         lladdr: device.map(|device| device.lladdr.to_string()),
         state,
+        waiting: member.obstacle().map(ToString::to_string),
         addresses: own,
-        prefixes: Vec::new(),
-        received: 0,
-        sent: 0,
-        dropped: 0,
-        groups: 0,
+        ..LinkStatus::default()
     }
 }
 

@@ -24,6 +24,7 @@ use crate::relay::Relay;
 use crate::rulebook::Rulebook;
 use crate::shield::Shield;
 use crate::state::{Saved, StateFile};
+use crate::tally::Tally;
 use crate::{Chain, trace};
 
 /// What a descriptor in the poller is, as its token tells.
@@ -92,6 +93,8 @@ pub(crate) struct Service {
     /// Whether anybody watches.
     pub(crate) is_watched: bool,
     fixes: Option<Fixes>,
+    /// What had to be repaired.
+    pub(crate) tally: Tally,
     memory: Memory,
     /// When what the kernel knows is to be read anew; none while notifications suffice.
     resync_at: Option<Instant>,
@@ -159,6 +162,7 @@ impl Service {
             told: Vec::new(),
             is_watched: false,
             fixes,
+            tally: Tally::default(),
             memory: Memory::new(plan.state, plan.saved, now),
             resync_at: None,
             resynced_at: now,
@@ -203,6 +207,7 @@ impl Service {
     pub(crate) fn take(&mut self, snapshot: &Snapshot, now: Instant) {
         self.resync_at = None;
         self.resynced_at = now;
+        self.tally.resyncs += 1;
         self.kernel.observe_all(&snapshot.links);
         self.take_links(snapshot, now);
         // Where IPv6 is switched off, nothing can be joined.
@@ -423,7 +428,10 @@ impl Service {
                 Ok::<_, ServiceError>(poller.add(kernel, Source::Kernel.token(), Interest::Read)?)
             });
             match reopened {
-                Ok(()) => self.refusals = 0,
+                Ok(()) => {
+                    self.refusals = 0;
+                    self.tell_repair(None, "the kernel's news are heard again".to_owned(), now());
+                }
                 Err(error) => {
                     self.refusals += 1;
                     return Err(error);
@@ -523,6 +531,13 @@ impl Service {
             }
             self.tell(event, now);
         }
+    }
+
+    /// Tells that something of this daemon's was gone or broken, on a link or as a whole, and is in
+    /// place again; `detail` says what.
+    pub(crate) fn tell_repair(&mut self, link: Option<String>, detail: String, now: Instant) {
+        let event = Event { link, detail: Some(detail), ..Event::new(EventKind::Repaired) };
+        self.tell(event, now);
     }
 
     pub(crate) fn tell(&mut self, event: Event, now: Instant) {

@@ -181,33 +181,72 @@ fn relays_text(relays: &[RelayStatus]) -> String {
     table(&columns, &rows)
 }
 
+/// A column of the table of links.
+type LinkColumn = (Column, fn(&LinkStatus) -> String);
+
 fn links_text(links: &[LinkStatus]) -> String {
-    let columns = [
-        Column::text("LINK"),
-        Column::text("STATE"),
-        Column::text("LLADDR"),
-        Column::number("RECEIVED"),
-        Column::number("SENT"),
-        Column::number("DROPPED"),
-        Column::number("GROUPS"),
-        Column::text("ADDRESSES"),
+    let is_one_of_many =
+        |link: &LinkStatus| !link.selector.is_empty() && link.selector != link.name;
+    // Columns about what is out of the ordinary are there if something is.
+    let optional: [(bool, LinkColumn); 5] = [
+        (
+            links.iter().any(is_one_of_many),
+            (Column::text("CONFIGURED"), |link| link.selector.clone()),
+        ),
+        (
+            links.iter().any(|link| link.device.is_some()),
+            (Column::text("DEVICE"), |link| link.device.clone().unwrap_or_else(absent)),
+        ),
+        (
+            links.iter().any(|link| link.overflows > 0),
+            (Column::number("OVERFLOWS"), |link| link.overflows.to_string()),
+        ),
+        (
+            links.iter().any(|link| link.reopened > 0),
+            (Column::number("REOPENED"), |link| link.reopened.to_string()),
+        ),
+        (
+            links.iter().any(|link| link.waiting.is_some()),
+            (Column::text("NOTE"), |link| link.waiting.clone().unwrap_or_else(absent)),
+        ),
     ];
-    let rows: Vec<Vec<String>> = links
-        .iter()
-        .map(|link| {
-            vec![
-                link.name.clone(),
-                link.state.label().to_owned(),
-                link.lladdr.clone().unwrap_or_else(absent),
-                link.received.to_string(),
-                link.sent.to_string(),
-                link.dropped.to_string(),
-                link.groups.to_string(),
-                if link.addresses.is_empty() { absent() } else { link.addresses.join(" ") },
-            ]
-        })
+    let [selector, device, overflows, reopened, note] =
+        optional.map(|(is_shown, column)| is_shown.then_some(column));
+    let name: LinkColumn = (Column::text("LINK"), |link| link.name.clone());
+    let usual: [LinkColumn; 5] = [
+        (Column::text("STATE"), |link| link.state.label().to_owned()),
+        (Column::text("LLADDR"), lladdr_text),
+        (Column::number("RECEIVED"), |link| link.received.to_string()),
+        (Column::number("SENT"), |link| link.sent.to_string()),
+        (Column::number("DROPPED"), |link| link.dropped.to_string()),
+    ];
+    let others: [LinkColumn; 2] = [
+        (Column::number("GROUPS"), |link| link.groups.to_string()),
+        (Column::text("ADDRESSES"), |link| {
+            if link.addresses.is_empty() { absent() } else { link.addresses.join(" ") }
+        }),
+    ];
+    let shown: Vec<LinkColumn> = std::iter::once(name)
+        .chain(selector)
+        .chain(device)
+        .chain(usual)
+        .chain(overflows)
+        .chain(reopened)
+        .chain(others)
+        .chain(note)
         .collect();
+    let columns: Vec<Column> = shown.iter().map(|(column, _)| *column).collect();
+    let rows: Vec<Vec<String>> =
+        links.iter().map(|link| shown.iter().map(|(_, cell)| cell(link)).collect()).collect();
     table(&columns, &rows)
+}
+
+fn lladdr_text(link: &LinkStatus) -> String {
+    match &link.lladdr {
+        Some(lladdr) => lladdr.clone(),
+        None if link.bare => "none".to_owned(),
+        None => absent(),
+    }
 }
 
 fn hosts_text(hosts: &[Host]) -> String {
@@ -253,7 +292,7 @@ fn event_text(event: &Event) -> String {
 
 #[cfg(test)]
 mod tests {
-    use magpie_control::{HostState, RouteState};
+    use magpie_control::{HostState, LinkState, RouteState};
 
     use super::*;
 
@@ -279,6 +318,46 @@ ADDRESS            LINK    LLADDR             STATE        AGE  ROUTE      ROUTE
 2001:db8::abcd:21  br-lan  02:00:00:00:00:21  reachable  1h01m  installed  no      dad
 ";
         assert_eq!(hosts_text(&hosts), expected);
+    }
+
+    #[test]
+    fn links_show_what_is_out_of_the_ordinary_only_where_something_is() {
+        let wan = LinkStatus {
+            name: "wan".into(),
+            selector: "wan".into(),
+            lladdr: Some("02:00:00:00:00:01".into()),
+            state: LinkState::Up,
+            received: 12,
+            ..LinkStatus::default()
+        };
+        let expected = "\
+LINK  STATE  LLADDR             RECEIVED  SENT  DROPPED  GROUPS  ADDRESSES
+wan   up     02:00:00:00:00:01        12     0        0       0  -
+";
+        assert_eq!(links_text(std::slice::from_ref(&wan)), expected);
+        let wg = LinkStatus {
+            name: "wg0".into(),
+            selector: "kind:wireguard".into(),
+            lladdr: None,
+            bare: true,
+            overflows: 2,
+            reopened: 1,
+            ..wan.clone()
+        };
+        let veth = LinkStatus {
+            name: "veth*".into(),
+            selector: "veth*".into(),
+            waiting: Some("no such interface yet".into()),
+            ..LinkStatus::default()
+        };
+        let moved = LinkStatus { device: Some("old".into()), ..wan };
+        let expected = "\
+LINK   CONFIGURED      DEVICE  STATE    LLADDR             RECEIVED  SENT  DROPPED  OVERFLOWS  REOPENED  GROUPS  ADDRESSES  NOTE
+wan    wan             old     up       02:00:00:00:00:01        12     0        0          0         0       0  -          -
+wg0    kind:wireguard  -       up       none                     12     0        0          2         1       0  -          -
+veth*  veth*           -       missing  -                         0     0        0          0         0       0  -          no such interface yet
+";
+        assert_eq!(links_text(&[moved, wg, veth]), expected);
     }
 
     #[test]

@@ -164,6 +164,7 @@ fn target_of(event: &Event) -> Option<Ipv6Addr> {
         | Event::Loop { target, .. }
         | Event::OwnAddressClaimed { target, .. }
         | Event::RouteFailed { target, .. }
+        | Event::RouteRepaired { target, .. }
         | Event::ForeignRoute { target, .. } => Some(*target),
         Event::Refused { .. } => None,
     }

@@ -1,8 +1,12 @@
 //! Host routes, caps, restarts and the kernel's own news.
 
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
-use magpie_engine::{BindingState, Config, Discard, Input, KernelEvent, Limits, LinkId, RouteView};
+use magpie_engine::{
+    BindingState, Config, Discard, Evidence, Input, KernelEvent, Limits, LinkId, RouteStatus,
+    RouteView,
+};
 
 use crate::bench::{Bench, ok_na, search};
 use crate::frame::{dad, na, ns, ra, unreachable};
@@ -456,6 +460,122 @@ fn a_route_that_the_kernel_refuses_is_tried_again() {
     assert_eq!(bench.routes.get(&X), Some(&DN));
     bench.hear(UP, &ns(X));
     assert_eq!(bench.heard().last(), Some(&ok_na(X)));
+}
+
+#[test]
+fn every_route_is_shown_with_the_host_that_it_is_for() {
+    let mut bench = Bench::known_x();
+    assert_eq!(shown(&bench), [(X, DN, None, RouteStatus::Installed, Some(Evidence::Dad))]);
+
+    // The new place has answered, and the kernel has not acknowledged the route to it yet.
+    bench.station(X).link = UP;
+    bench.hold_acks();
+    bench.hear(UP, &na(X, MH).flags("O").for_all());
+    bench.advance(Duration::from_secs(3));
+    assert_eq!(
+        shown(&bench),
+        [(X, UP, Some(DN), RouteStatus::Wanted, Some(Evidence::Advertisement))]
+    );
+    bench.ack();
+
+    bench.foreign_route(X, DN);
+    assert_eq!(
+        shown(&bench),
+        [(X, UP, Some(DN), RouteStatus::Foreign, Some(Evidence::Advertisement))]
+    );
+    bench.foreign_route_gone(X);
+    assert_eq!(
+        shown(&bench),
+        [(X, UP, None, RouteStatus::Installed, Some(Evidence::Advertisement))]
+    );
+
+    bench.hold_acks();
+    bench.shut_down();
+    assert_eq!(shown(&bench), [(X, UP, None, RouteStatus::Obsolete, None)]);
+    bench.ack();
+    assert_eq!(shown(&bench), []);
+}
+
+#[test]
+fn a_route_that_is_refused_is_shown_with_the_reason() {
+    let mut bench = Bench::new();
+    bench.host(X, DN, MH);
+    bench.refuse_routes(28);
+    bench.hear(UP, &ns(X));
+    let refused = RouteStatus::Refused { errno: 28 };
+    assert_eq!(shown(&bench), [(X, DN, None, refused, Some(Evidence::Advertisement))]);
+    bench.ack();
+    bench.advance(Duration::from_secs(5));
+    assert_eq!(
+        shown(&bench),
+        [(X, DN, None, RouteStatus::Installed, Some(Evidence::Advertisement))]
+    );
+}
+
+#[test]
+fn a_route_of_before_is_shown_as_such_until_its_host_has_answered() {
+    let mut bench = Bench::empty(Config::default(), 1);
+    let outside = "2001:db8:9::1".parse().unwrap();
+    bench.host(X, DN, MH);
+    bench.station(X).deaf = true;
+    bench.routes.insert(X, DN);
+    bench.routes.insert(outside, DN);
+    bench.boot();
+    let adopted = RouteStatus::Adopted;
+    assert_eq!(
+        shown(&bench),
+        [(X, DN, None, adopted, Some(Evidence::Route)), (outside, DN, None, adopted, None)]
+    );
+    bench.station(X).deaf = false;
+    bench.advance(Duration::from_secs(2));
+    assert_eq!(
+        shown(&bench),
+        [
+            (X, DN, None, RouteStatus::Installed, Some(Evidence::Route)),
+            (outside, DN, None, adopted, None),
+        ]
+    );
+}
+
+#[test]
+fn a_route_that_somebody_deleted_is_put_back_and_that_is_told() {
+    let mut bench = Bench::known_x();
+    bench.forget_log();
+    bench.route_gone(X);
+    assert_eq!(bench.routes.get(&X), Some(&DN));
+    assert_eq!(bench.told(), ["route-repaired P::21 dn"]);
+    assert_eq!(bench.engine.counters().routes_repaired, 1);
+
+    // The same when it is missed only later.
+    bench.routes.clear();
+    bench.resync();
+    assert_eq!(bench.routes.get(&X), Some(&DN));
+    assert_eq!(bench.told(), ["route-repaired P::21 dn"]);
+    assert_eq!(bench.engine.counters().routes_repaired, 2);
+}
+
+#[test]
+fn what_the_kernel_removes_with_a_link_that_is_taken_down_was_not_broken() {
+    let mut bench = Bench::known_x();
+    bench.forget_log();
+    bench.link(DN, crate::names::MA, false);
+    bench.route_gone(X);
+    bench.link(DN, crate::names::MA, true);
+    bench.advance(Duration::from_secs(3));
+    assert_eq!(bench.routes.get(&X), Some(&DN));
+    assert_eq!(bench.told(), [] as [&str; 0]);
+    assert_eq!(bench.engine.counters().routes_repaired, 0);
+}
+
+/// What is shown of the host routes: target, link, where it leads instead, status, evidence.
+fn shown(bench: &Bench) -> Vec<(Ipv6Addr, LinkId, Option<LinkId>, RouteStatus, Option<Evidence>)> {
+    let routes = bench.engine.host_routes(bench.now);
+    routes
+        .map(|route| {
+            let evidence = route.binding.map(|binding| binding.evidence);
+            (route.target, route.link, route.leads_to, route.status, evidence)
+        })
+        .collect()
 }
 
 #[test]

@@ -108,6 +108,9 @@ pub(crate) fn event(event: &Event) -> String {
         Event::RouteFailed { target, link: on, errno } => {
             format!("route-failed {} {} {errno}", address(target), link(on))
         }
+        Event::RouteRepaired { target, link: on } => {
+            format!("route-repaired {} {}", address(target), link(on))
+        }
         Event::ForeignRoute { target, link: on } => {
             format!("foreign {} {}", address(target), link(on))
         }
