@@ -558,17 +558,19 @@ fn a_route_that_somebody_deleted_is_put_back_and_that_is_told() {
 fn what_the_kernel_removes_with_a_link_that_is_taken_down_was_not_broken() {
     let mut bench = Bench::known_x();
     bench.forget_log();
-    bench.link(DN, crate::names::MA, false);
+    bench.link(DN, MB, false);
     bench.route_gone(X);
-    bench.link(DN, crate::names::MA, true);
+    bench.link(DN, MB, true);
     bench.advance(Duration::from_secs(3));
     assert_eq!(bench.routes.get(&X), Some(&DN));
     assert_eq!(bench.told(), [] as [&str; 0]);
     assert_eq!(bench.engine.counters().routes_repaired, 0);
 }
 
-/// What is shown of the host routes: target, link, where it leads instead, status, evidence.
-fn shown(bench: &Bench) -> Vec<(Ipv6Addr, LinkId, Option<LinkId>, RouteStatus, Option<Evidence>)> {
+/// What is shown of a host route: target, link, where it leads instead, status, evidence.
+type Shown = (Ipv6Addr, LinkId, Option<LinkId>, RouteStatus, Option<Evidence>);
+
+fn shown(bench: &Bench) -> Vec<Shown> {
     let routes = bench.engine.host_routes(bench.now);
     routes
         .map(|route| {
