@@ -19,7 +19,7 @@ use magpie_sys::netlink::{
     NewAddress, Route, VethEnd,
 };
 use magpie_sys::netns::Namespace;
-use magpie_sys::packet::PacketSocket;
+use magpie_sys::packet::{PacketSocket, SocketOptions};
 use magpie_sys::sysctl::Sysctl;
 use magpie_wire::LinkAddr;
 
@@ -109,7 +109,7 @@ impl Lab {
     pub(crate) fn ends(&self) -> Result<Ends, BenchError> {
         let upstream = self.upstream.run(|| {
             let ifindex = index(&mut Connection::open()?, UPSTREAM)?;
-            Ok::<_, BenchError>(PacketSocket::open(ifindex)?)
+            Ok::<_, BenchError>(PacketSocket::open(ifindex, &SocketOptions::default())?)
         })??;
         let inside = self.inside.run(|| {
             let ifindex = index(&mut Connection::open()?, INSIDE)?;

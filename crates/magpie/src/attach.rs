@@ -204,7 +204,7 @@ impl Service {
         let guarded = served.map(|device| GuardedLink {
             ifindex: device.ifindex,
             name: device.name.clone(),
-            lladdr: device.lladdr,
+            lladdr: Some(device.lladdr),
         });
         self.shield.cover(guarded.collect());
     }

@@ -313,6 +313,7 @@ pub(crate) mod samples {
             link_type: LinkEvent::ETHERNET,
             link: None,
             link_namespace: None,
+            vrf_table: None,
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use magpie_engine::{LinkId, Transmit};
 use magpie_sys::batch::{SendBatch, Sent};
-use magpie_sys::packet::{PacketError, PacketSocket};
+use magpie_sys::packet::{PacketError, PacketSocket, SocketOptions};
 
 use crate::trace;
 
@@ -41,7 +41,7 @@ impl Port {
     /// Opens the link's socket.
     pub(crate) fn open(link: LinkId) -> Result<Self, PacketError> {
         Ok(Self {
-            socket: PacketSocket::open(link.0)?,
+            socket: PacketSocket::open(link.0, &SocketOptions::default())?,
             outbox: SendBatch::new(),
             sent: Sent::default(),
             received: 0,

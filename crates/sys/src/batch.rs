@@ -29,13 +29,15 @@ pub struct RecvBatch {
 /// The frames of one call, in the order of their arrival.
 #[derive(Clone, Debug)]
 pub struct Frames<'a> {
+    lost: u32,
     frames: Zip<slice::Iter<'a, [u8; RECEIVE_CAPACITY]>, slice::Iter<'a, Note>>,
 }
 
 /// A received frame.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Received<'a> {
-    /// The frame from its Ethernet header on, or the first [`RECEIVE_CAPACITY`] octets of it.
+    /// The frame from its Ethernet header on, on links without link-layer addresses from its IPv6
+    /// header on; or the first [`RECEIVE_CAPACITY`] octets of it.
     pub bytes: &'a [u8],
     /// Octets that the frame had; more than there are bytes when it was cut.
     pub length: usize,
@@ -94,7 +96,8 @@ impl RecvBatch {
             }
         };
         let notes = self.notes.get(..count).unwrap_or_default();
-        Ok(Frames { frames: self.buffers.iter().zip(notes) })
+        let lost = socket.take_lost(count == BATCH);
+        Ok(Frames { lost, frames: self.buffers.iter().zip(notes) })
     }
 
     fn receive_once(&mut self, socket: &PacketSocket) -> Result<usize, Errno> {
@@ -143,6 +146,15 @@ impl Frames<'_> {
     /// Tells whether the call filled all buffers, so that more frames may be waiting.
     pub fn is_full(&self) -> bool {
         self.frames.len() == BATCH
+    }
+
+    /// Returns how many frames were lost since the last batch that told of any, for want of room
+    /// in the queue.
+    ///
+    /// It is known once the burst of frames that filled the queue is over, or after some thousand
+    /// of its frames.
+    pub fn lost(&self) -> u32 {
+        self.lost
     }
 }
 
@@ -204,13 +216,19 @@ impl SendBatch {
             vector.iov_len = frame.len();
             start = end;
         }
+        let mut address = socket.destination();
+        let name = address.as_mut().map(ptr::from_mut);
         for (header, vector) in headers.iter_mut().zip(&mut vectors) {
             header.msg_hdr.msg_iov = vector;
             header.msg_hdr.msg_iovlen = 1;
+            if let Some(name) = name {
+                header.msg_hdr.msg_name = name.cast();
+                header.msg_hdr.msg_namelen = ADDRESS_LEN;
+            }
         }
         let headers = headers.get_mut(..self.count).unwrap_or_default();
         // SAFETY: each of these headers points to one vector of its own, and that to a frame in
-        // this batch; all of them outlive the call.
+        // this batch, and all of them to one address, which is only read; all outlive the call.
         let sent = unsafe { send_all(socket, headers) };
         self.count = 0;
         sent
@@ -265,7 +283,8 @@ struct Note {
 ///
 /// # Safety
 ///
-/// Each header must point to one vector, and that to a frame, both of which outlive the call.
+/// Each header must point to one vector, and that to a frame, and to an address or none, all of
+/// which outlive the call.
 unsafe fn send_all(socket: &PacketSocket, mut headers: &mut [libc::mmsghdr]) -> Sent {
     let mut tally = Sent::default();
     let mut was_down = false;
@@ -308,11 +327,12 @@ unsafe fn send_all(socket: &PacketSocket, mut headers: &mut [libc::mmsghdr]) -> 
 ///
 /// # Safety
 ///
-/// Each header must point to one vector, and that to a frame, both of which outlive the call.
+/// Each header must point to one vector, and that to a frame, and to an address or none, all of
+/// which outlive the call.
 unsafe fn send_once(socket: &PacketSocket, headers: &mut [libc::mmsghdr]) -> Result<usize, Errno> {
     let count = libc::c_uint::try_from(headers.len()).unwrap_or(BATCH_U32);
     // SAFETY: there are at least `count` headers, and what they point to is valid as the caller
-    // promises; the kernel only reads the frames.
+    // promises; the kernel only reads the frames and the address.
     let result = unsafe {
         libc::sendmmsg(socket.as_fd().as_raw_fd(), headers.as_mut_ptr(), count, libc::MSG_DONTWAIT)
     };

@@ -1,91 +1,161 @@
 //! Decides in the kernel which frames are worth waking up for: a classic BPF program for packet
-//! sockets on Ethernet links.
+//! sockets.
 //!
-//! The program is assembled, and its jumps are checked, when this crate is compiled. Frames are
-//! read at offsets from their first octet: offsets from the network header would serve links
-//! without Ethernet headers too, but older kernels resolve them in the linear part of a buffer only
+//! The programs are assembled, and their jumps are checked, when this crate is compiled; only what
+//! is watched on a link without link-layer addresses is put together later. Frames are read at
+//! offsets from their first octet: offsets from the network header would serve all links alike,
+//! but older kernels resolve them in the linear part of a buffer only
 //! (`bpf_internal_load_pointer_neg_helper`), which a driver may end before the ICMPv6 header.
 
+use std::net::Ipv6Addr;
+
+use ipnet::Ipv6Net;
 use libc::sock_filter;
 
-/// The program for [`crate::packet::PacketSocket`].
+/// The program for Ethernet links.
 ///
 /// It accepts IPv6 frames that are untagged, or only priority-tagged (VLAN 0), and
 ///
 /// * were received for this host, a group or everybody, and carry Neighbor Discovery (types 133
-///   to 136), an MLD query (130) or a Multicast Router Solicitation (152), directly or behind one
-///   extension header;
+///   to 136), an MLD query (130) or report (131, 143), or a Multicast Router Solicitation (152),
+///   directly or behind one extension header;
 /// * or were sent by this host itself, and carry a Neighbor Solicitation (135) or a Destination
 ///   Unreachable that says no route or no neighbor (type 1, code 0 or 3).
-pub(crate) const PROGRAM: [sock_filter; instructions(SOURCE)] = assemble(SOURCE);
+///
+/// Frames for other stations reach the socket where the link is promiscuous, and some of them
+/// otherwise; they are never accepted.
+pub(crate) const ETHERNET: [sock_filter; instructions(&ON_ETHERNET)] = assemble(&ON_ETHERNET);
 
-const SOURCE: &[Step] = &[
-    ancillary(libc::SKF_AD_PROTOCOL),
-    unless_equal(libc::ETH_P_IPV6.cast_unsigned(), Label::Drop),
-    // The kernel has taken a tag off the frame before it shows it.
-    ancillary(libc::SKF_AD_VLAN_TAG_PRESENT),
-    if_equal(0, Label::Untagged),
-    ancillary(libc::SKF_AD_VLAN_TAG),
-    if_any_bit(VLAN_ID, Label::Drop),
-    at(Label::Untagged),
-    ancillary(libc::SKF_AD_PKTTYPE),
-    if_equal(libc::PACKET_OUTGOING as u32, Label::Outgoing),
-    if_above(libc::PACKET_MULTICAST as u32, Label::Drop),
-    //
-    // Received: find the ICMPv6 header, as an offset in X from where it usually is.
-    load_index(0),
-    octet(NEXT_HEADER),
-    if_equal(ICMPV6, Label::Received),
-    if_equal(HOP_BY_HOP, Label::Options),
-    if_equal(DESTINATION_OPTIONS, Label::Options),
-    if_equal(ROUTING, Label::Options),
-    unless_equal(FRAGMENT, Label::Drop),
-    // Only a first fragment has the ICMPv6 header.
-    half_word(EXTENSION + 2),
-    if_any_bit(FRAGMENT_OFFSET, Label::Drop),
-    load_index(FRAGMENT_LEN),
-    jump(Label::Extension),
-    at(Label::Options),
-    // RFC 8200 section 4: a length in units of 8 octets, without the first 8.
-    octet(EXTENSION + 1),
-    add(1),
-    shift_left(3),
-    copy_to_index(),
-    at(Label::Extension),
-    octet(EXTENSION),
-    unless_equal(ICMPV6, Label::Drop),
-    at(Label::Received),
-    octet_from_index(UPPER_LAYER),
-    if_equal(LISTENER_QUERY, Label::Accept),
-    if_equal(MULTICAST_ROUTER_SOLICIT, Label::Accept),
-    if_above(NEIGHBOR_ADVERT, Label::Drop),
-    if_above(ROUTER_SOLICIT - 1, Label::Accept),
-    jump(Label::Drop),
-    //
-    // Sent by this host's own kernel.
-    at(Label::Outgoing),
-    octet(NEXT_HEADER),
-    unless_equal(ICMPV6, Label::Drop),
-    octet(UPPER_LAYER),
-    if_equal(NEIGHBOR_SOLICIT, Label::Accept),
-    unless_equal(DESTINATION_UNREACHABLE, Label::Drop),
-    octet(UPPER_LAYER + 1),
-    if_equal(NO_ROUTE, Label::Accept),
-    unless_equal(ADDRESS_UNREACHABLE, Label::Drop),
-    //
-    at(Label::Accept),
-    pass(WHOLE_FRAME),
-    at(Label::Drop),
-    pass(0),
-];
+/// The beginning of the program for links whose frames begin with the IPv6 header: what the other
+/// one accepts is accepted, and for anything else that this host sends, [`watched`] goes on.
+pub(crate) const BARE: [sock_filter; instructions(&ON_BARE)] = assemble(&ON_BARE);
 
-/// Offsets from the start of the frame.
-const ETHERNET_LEN: u32 = 14;
-const NEXT_HEADER: u32 = ETHERNET_LEN + 6;
-const UPPER_LAYER: u32 = ETHERNET_LEN + 40;
-/// An extension header, if there is one, stands where the upper layer would: its first octet is
-/// the next header, the second its length.
-const EXTENSION: u32 = UPPER_LAYER;
+const ON_ETHERNET: [Step; STEPS] = source(14, Label::Drop);
+const ON_BARE: [Step; STEPS] = source(0, Label::End);
+
+const STEPS: usize = 52;
+
+/// Continues [`BARE`]: accepts what this host sends to a destination that is in one of `prefixes`
+/// but not among `except`.
+///
+/// Of what is accepted here only the IPv6 header is passed on.
+pub(crate) fn watched<'a>(
+    prefixes: impl Iterator<Item = &'a Ipv6Net>,
+    except: impl Iterator<Item = &'a Ipv6Addr>,
+) -> Vec<sock_filter> {
+    let mut program = Vec::new();
+    for address in except {
+        push_verdict(&mut program, Ipv6Net::from(*address), 0);
+    }
+    for prefix in prefixes {
+        push_verdict(&mut program, *prefix, IPV6_LEN);
+    }
+    program.push(sock_filter { code: half(libc::BPF_RET | libc::BPF_K), jt: 0, jf: 0, k: 0 });
+    program
+}
+
+/// Ends the program with a verdict if the destination is in a prefix.
+fn push_verdict(program: &mut Vec<sock_filter>, prefix: Ipv6Net, octets: u32) {
+    let [network, mask] = [prefix.network(), prefix.netmask()].map(Ipv6Addr::to_bits);
+    let mut block = Vec::new();
+    // From the end, where addresses of one subnet differ.
+    for (offset, shift) in [(12, 0), (8, 32), (4, 64), (0, 96)] {
+        let word = |bits: u128| u32::try_from(bits >> shift & 0xffff_ffff).unwrap_or_default();
+        let (network, mask) = (word(network), word(mask));
+        if mask != 0 {
+            block.push((libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, DESTINATION + offset));
+            if mask != u32::MAX {
+                block.push((libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, mask));
+            }
+            block.push((UNLESS_EQUAL, network));
+        }
+    }
+    block.push((libc::BPF_RET | libc::BPF_K, octets));
+    // At most ten instructions: what does not match goes on behind them.
+    let mut behind = u8::try_from(block.len()).unwrap_or_default();
+    for (code, k) in block {
+        behind = behind.saturating_sub(1);
+        let jf = if code == UNLESS_EQUAL { behind } else { 0 };
+        program.push(sock_filter { code: half(code), jt: 0, jf, k });
+    }
+}
+
+/// The source of a program for frames that begin with a link-layer header of some length.
+///
+/// What this host sends, and is not Neighbor Discovery, leads to `other`.
+const fn source(link_layer_len: u32, other: Label) -> [Step; STEPS] {
+    let next_header = link_layer_len + 6;
+    let upper_layer = link_layer_len + IPV6_LEN;
+    // An extension header, if there is one, stands where the upper layer would: its first octet
+    // is the next header, the second its length.
+    let extension = upper_layer;
+    [
+        ancillary(libc::SKF_AD_PROTOCOL),
+        unless_equal(libc::ETH_P_IPV6.cast_unsigned(), Label::Drop),
+        // The kernel has taken a tag off the frame before it shows it.
+        ancillary(libc::SKF_AD_VLAN_TAG_PRESENT),
+        if_equal(0, Label::Untagged),
+        ancillary(libc::SKF_AD_VLAN_TAG),
+        if_any_bit(VLAN_ID, Label::Drop),
+        at(Label::Untagged),
+        ancillary(libc::SKF_AD_PKTTYPE),
+        if_equal(libc::PACKET_OUTGOING as u32, Label::Outgoing),
+        if_above(libc::PACKET_MULTICAST as u32, Label::Drop),
+        //
+        // Received: find the ICMPv6 header, as an offset in X from where it usually is.
+        load_index(0),
+        octet(next_header),
+        if_equal(ICMPV6, Label::Received),
+        if_equal(HOP_BY_HOP, Label::Options),
+        if_equal(DESTINATION_OPTIONS, Label::Options),
+        if_equal(ROUTING, Label::Options),
+        unless_equal(FRAGMENT, Label::Drop),
+        // Only a first fragment has the ICMPv6 header.
+        half_word(extension + 2),
+        if_any_bit(FRAGMENT_OFFSET, Label::Drop),
+        load_index(FRAGMENT_LEN),
+        jump(Label::Extension),
+        at(Label::Options),
+        // RFC 8200 section 4: a length in units of 8 octets, without the first 8.
+        octet(extension + 1),
+        add(1),
+        shift_left(3),
+        copy_to_index(),
+        at(Label::Extension),
+        octet(extension),
+        unless_equal(ICMPV6, Label::Drop),
+        at(Label::Received),
+        octet_from_index(upper_layer),
+        if_equal(LISTENER_QUERY, Label::Accept),
+        if_equal(LISTENER_REPORT, Label::Accept),
+        if_equal(LISTENER_REPORT_V2, Label::Accept),
+        if_equal(MULTICAST_ROUTER_SOLICIT, Label::Accept),
+        if_above(NEIGHBOR_ADVERT, Label::Drop),
+        if_above(ROUTER_SOLICIT - 1, Label::Accept),
+        jump(Label::Drop),
+        //
+        // Sent by this host's own kernel.
+        at(Label::Outgoing),
+        octet(next_header),
+        unless_equal(ICMPV6, other),
+        octet(upper_layer),
+        if_equal(NEIGHBOR_SOLICIT, Label::Accept),
+        unless_equal(DESTINATION_UNREACHABLE, other),
+        octet(upper_layer + 1),
+        if_equal(NO_ROUTE, Label::Accept),
+        unless_equal(ADDRESS_UNREACHABLE, other),
+        //
+        at(Label::Accept),
+        pass(WHOLE_FRAME),
+        at(Label::Drop),
+        pass(0),
+        at(Label::End),
+    ]
+}
+
+const IPV6_LEN: u32 = 40;
+/// Offset of the destination in the IPv6 header.
+const DESTINATION: u32 = 24;
 
 /// Next header values.
 const HOP_BY_HOP: u32 = 0;
@@ -103,9 +173,11 @@ const DESTINATION_UNREACHABLE: u32 = 1;
 const NO_ROUTE: u32 = 0;
 const ADDRESS_UNREACHABLE: u32 = 3;
 const LISTENER_QUERY: u32 = 130;
+const LISTENER_REPORT: u32 = 131;
 const ROUTER_SOLICIT: u32 = 133;
 const NEIGHBOR_SOLICIT: u32 = 135;
 const NEIGHBOR_ADVERT: u32 = 136;
+const LISTENER_REPORT_V2: u32 = 143;
 const MULTICAST_ROUTER_SOLICIT: u32 = 152;
 
 /// The VLAN identifier within the tag control information (IEEE 802.1Q).
@@ -139,9 +211,11 @@ enum Label {
     Outgoing,
     Accept,
     Drop,
+    /// Behind the last instruction.
+    End,
 }
 
-const LABELS: usize = Label::Drop as usize + 1;
+const LABELS: usize = Label::End as usize + 1;
 
 const fn at(label: Label) -> Step {
     Step::At(label)
@@ -209,6 +283,9 @@ const fn if_any_bit(k: u32, to: Label) -> Step {
 const fn pass(octets: u32) -> Step {
     Step::Do { code: libc::BPF_RET | libc::BPF_K, k: octets }
 }
+
+/// Compares with the accumulator; both ways of going on are given.
+const UNLESS_EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
 
 /// Copies the accumulator to the index register.
 const BPF_TAX: u32 = 0x00;
@@ -329,7 +406,7 @@ mod tests {
             ("solicitation for somebody else", false, received(PACKET_OTHERHOST, icmpv6(135))),
             ("looped back", false, received(PACKET_LOOPBACK, icmpv6(135))),
             ("listener query", true, received(PACKET_MULTICAST, icmpv6(130))),
-            ("listener report", false, received(PACKET_MULTICAST, icmpv6(131))),
+            ("listener report", true, received(PACKET_MULTICAST, icmpv6(131))),
             ("listener done", false, received(PACKET_MULTICAST, icmpv6(132))),
             ("router solicitation", true, received(PACKET_MULTICAST, icmpv6(133))),
             ("router advertisement", true, received(PACKET_MULTICAST, icmpv6(134))),
@@ -356,7 +433,7 @@ mod tests {
             ),
             (
                 "report behind hop-by-hop",
-                false,
+                true,
                 received(PACKET_HOST, behind(0, &short_options, 143)),
             ),
             (
@@ -463,7 +540,7 @@ mod tests {
     fn run(frame: &Frame) -> u32 {
         let (mut a, mut x, mut counter) = (0_u32, 0_u32, 0);
         loop {
-            let sock_filter { code, jt, jf, k } = PROGRAM[counter];
+            let sock_filter { code, jt, jf, k } = ETHERNET[counter];
             counter += 1;
             let skip = |taken| usize::from(if taken { jt } else { jf });
             match u32::from(code) {

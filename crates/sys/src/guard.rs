@@ -49,8 +49,8 @@ pub struct GuardedLink {
     pub ifindex: u32,
     /// Its present name.
     pub name: String,
-    /// Its own link-layer address: only what is sent to it is filtered.
-    pub lladdr: LinkAddr,
+    /// Its own link-layer address, if it has one: only what is sent to it is filtered.
+    pub lladdr: Option<LinkAddr>,
 }
 
 impl Guard {
@@ -204,6 +204,13 @@ impl Hook {
     }
 }
 
+/// Whether frames on a link name their destination.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Addressing {
+    Ethernet,
+    Bare,
+}
+
 /// A transaction in the making.
 struct Draft<'a> {
     batch: &'a mut Batch,
@@ -222,11 +229,19 @@ impl Draft<'_> {
             return;
         }
         self.push_set(LINKS, TYPE_LINK_AND_LLADDR, LINK_KEY_LEN);
-        self.push_elements(LINKS, links.iter().map(link_key));
+        self.push_elements(LINKS, links.iter().filter_map(link_key));
+        let bare = || links.iter().filter(|link| link.lladdr.is_none());
+        self.push_set(BARE_LINKS, TYPE_LINK, 4);
+        self.push_elements(BARE_LINKS, bare().map(|link| link.ifindex.to_ne_bytes()));
         self.push_set(ELSEWHERE, TYPE_FIB_ADDRESS, 4);
         self.push_elements(ELSEWHERE, ELSEWHERE_TYPES.map(u32::to_ne_bytes));
         self.push_chain(links);
-        self.push_rule();
+        if bare().count() < links.len() {
+            self.push_rule(Addressing::Ethernet);
+        }
+        if bare().next().is_some() {
+            self.push_rule(Addressing::Bare);
+        }
     }
 
     fn push_table(&mut self) {
@@ -260,6 +275,11 @@ impl Draft<'_> {
     }
 
     fn push_elements<Key: AsRef<[u8]>>(&mut self, set: &str, keys: impl IntoIterator<Item = Key>) {
+        let mut keys = keys.into_iter().peekable();
+        // No elements at all are refused.
+        if keys.peek().is_none() {
+            return;
+        }
         let header = self.header();
         self.batch.push(message(NEW_ELEMENTS), ACK | CREATE, |buffer| {
             let mut list = OpNewsetelemDo::encode_request(buffer, &header)
@@ -302,10 +322,10 @@ impl Draft<'_> {
         self.chain_seq = Some(seq);
     }
 
-    /// The one rule: ICMPv6 of type 133 to 137, sent to the link-layer address of the guarded link
-    /// that it arrived on, whose destination is elsewhere. The cheapest conditions come first, as
-    /// every packet passes here.
-    fn push_rule(&mut self) {
+    /// A rule: ICMPv6 of type 133 to 137 whose destination is elsewhere, sent to the link-layer
+    /// address of the guarded link that it arrived on, or arrived on one that has none. The
+    /// cheapest conditions come first, as every packet passes here.
+    fn push_rule(&mut self, addressing: Addressing) {
         let header = self.header();
         self.batch.push(message(NEW_RULE), ACK | CREATE | APPEND, |buffer| {
             OpNewruleDo::encode_request(buffer, &header)
@@ -319,13 +339,22 @@ impl Draft<'_> {
                 push_load_payload(buffer, PayloadBase::TransportHeader, 1, REGISTER);
                 push_compare(buffer, CmpOps::Gte, &[ROUTER_SOLICITATION]);
                 push_compare(buffer, CmpOps::Lte, &[REDIRECT]);
-                // Most solicitations go to groups, and loading the destination is what takes longest.
-                push_load_meta(buffer, MetaKeys::Pkttype);
-                push_compare(buffer, CmpOps::Eq, &[PACKET_HOST]);
-                push_load_meta(buffer, MetaKeys::Iif);
-                // The destination is what a frame begins with.
-                push_load_payload(buffer, PayloadBase::LinkLayerHeader, 6, NEXT_REGISTER);
-                push_lookup(buffer, LINKS);
+                match addressing {
+                    Addressing::Ethernet => {
+                        // Most solicitations go to groups, and loading the destination is what
+                        // takes longest.
+                        push_load_meta(buffer, MetaKeys::Pkttype);
+                        push_compare(buffer, CmpOps::Eq, &[PACKET_HOST]);
+                        push_load_meta(buffer, MetaKeys::Iif);
+                        // The destination is what a frame begins with.
+                        push_load_payload(buffer, PayloadBase::LinkLayerHeader, 6, NEXT_REGISTER);
+                        push_lookup(buffer, LINKS);
+                    }
+                    Addressing::Bare => {
+                        push_load_meta(buffer, MetaKeys::Iif);
+                        push_lookup(buffer, BARE_LINKS);
+                    }
+                }
                 push_expression(buffer, "fib", |data| {
                     push_number(data, FIB_DREG, REGISTER);
                     push_number(data, FIB_RESULT, FIB_RESULT_ADDRESS_TYPE);
@@ -351,14 +380,15 @@ impl Draft<'_> {
     }
 }
 
-/// What two adjacent registers hold of a frame that is for this link.
-fn link_key(link: &GuardedLink) -> [u8; LINK_KEY_LEN as usize] {
-    let octets = link.ifindex.to_ne_bytes().into_iter().chain(link.lladdr.0);
+/// What two adjacent registers hold of a frame that is for this link; none if frames there name no
+/// destination.
+fn link_key(link: &GuardedLink) -> Option<[u8; LINK_KEY_LEN as usize]> {
+    let octets = link.ifindex.to_ne_bytes().into_iter().chain(link.lladdr?.0);
     let mut key = [0; LINK_KEY_LEN as usize];
     for (place, octet) in key.iter_mut().zip(octets) {
         *place = octet;
     }
-    key
+    Some(key)
 }
 
 fn push_load_meta(buffer: &mut Vec<u8>, key: MetaKeys) {
@@ -411,6 +441,8 @@ const fn message(kind: u16) -> u16 {
 
 /// The set of guarded links and their link-layer addresses.
 const LINKS: &str = "links";
+/// The set of guarded links that have no link-layer address.
+const BARE_LINKS: &str = "bare";
 /// The set of kinds of routes that lead away from this host.
 const ELSEWHERE: &str = "elsewhere";
 /// `RTN_UNICAST`, `RTN_BLACKHOLE`, `RTN_UNREACHABLE`, `RTN_PROHIBIT`.
@@ -442,6 +474,8 @@ const HOOK_NUMBER: u32 = 0;
 const PRIORITY_RAW: i32 = -300;
 /// How nft(8) shows the elements of a set: as links with link-layer addresses.
 const TYPE_LINK_AND_LLADDR: u32 = 20 << 6 | 9;
+/// How nft(8) shows the elements of a set: as links.
+const TYPE_LINK: u32 = 20;
 /// Registers are words: an index, and an address in two.
 const LINK_KEY_LEN: u32 = 12;
 /// How nft(8) shows the elements of a set: as kinds of addresses.

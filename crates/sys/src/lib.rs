@@ -8,6 +8,7 @@ pub mod batch;
 pub mod child;
 pub mod clock;
 mod filter;
+pub mod framing;
 pub mod group;
 pub mod guard;
 pub mod link_socket;

@@ -1,30 +1,60 @@
-//! Opens packet sockets that see the Neighbor Discovery of one link and nothing else.
+//! Opens packet sockets that see the Neighbor Discovery of one link and little else.
 
+use std::cell::Cell;
 use std::io;
 use std::mem::{self, MaybeUninit};
+use std::net::Ipv6Addr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
 
+use ipnet::Ipv6Net;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with, sockopt};
 
 use crate::filter;
+use crate::framing::Framing;
 
-/// A packet socket on one Ethernet link, non-blocking.
+/// A packet socket on one link, non-blocking.
 ///
-/// It receives what the module's filter accepts: Neighbor Discovery, MLD queries and Multicast
-/// Router Solicitations from the link, and of what this host itself sends, Neighbor Solicitations
-/// and Destination Unreachable (no route, no neighbor). It never receives what was sent through
-/// itself. Frames are received with [`crate::batch::RecvBatch`] and sent with
-/// [`crate::batch::SendBatch`].
+/// It receives what the module's filter accepts: Neighbor Discovery, MLD queries and reports, and
+/// Multicast Router Solicitations from the link, and of what this host itself sends, Neighbor
+/// Solicitations and Destination Unreachable (no route, no neighbor), and on links without
+/// link-layer addresses what [`PacketSocket::watch`] names. It never receives what was sent through
+/// itself, nor what was sent to another station. Frames are received with
+/// [`crate::batch::RecvBatch`] and sent with [`crate::batch::SendBatch`].
 ///
-/// While it is open, the link receives all multicast, also after the link went down and up.
+/// While it is open, an Ethernet link receives all multicast, also after the link went down and up.
 #[derive(Debug)]
 pub struct PacketSocket {
     fd: OwnedFd,
     /// The kernel takes interface indices as signed numbers, and gives out positive ones.
     ifindex: i32,
+    framing: Framing,
     promiscuous: bool,
+    watched: Watched,
+    /// The kernel forgets its counts when it is asked for them.
+    counted: Cell<Statistics>,
+    /// Lost frames that no batch has told of yet.
+    untold: Cell<u32>,
+    /// Full batches since the kernel was last asked what it lost.
+    full_batches: Cell<u32>,
+}
+
+/// How a socket shall be opened.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct SocketOptions {
+    /// What frames on the link begin with; [`Framing::of`] tells.
+    pub framing: Framing,
+    /// Makes the link receive frames for all stations: some drivers and their firmware lose
+    /// multicast otherwise. What the socket receives is the same.
+    pub promiscuous: bool,
+}
+
+/// What is watched on a link without link-layer addresses.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+struct Watched {
+    prefixes: Vec<Ipv6Net>,
+    except: Vec<Ipv6Addr>,
 }
 
 /// What the kernel counted since it was last asked.
@@ -58,6 +88,16 @@ pub enum PacketError {
         /// What it is instead, as an `ARPHRD_` number.
         hardware_type: u16,
     },
+    /// Frames on this link do not begin with the IPv6 header.
+    #[error(
+        "link {ifindex} is not one without link-layer addresses (hardware type {hardware_type})"
+    )]
+    NotBare {
+        /// Interface index of the link.
+        ifindex: u32,
+        /// What it is instead, as an `ARPHRD_` number.
+        hardware_type: u16,
+    },
     /// Another step failed.
     #[error("cannot {attempt} the packet socket of link {ifindex}")]
     System {
@@ -85,7 +125,8 @@ pub enum LinkFault {
         /// Interface index of the link.
         ifindex: u32,
     },
-    /// The kernel reports something else.
+    /// The kernel reports something else. Whether the socket is still of use nobody can tell: a
+    /// new one should take its place.
     #[error("link {ifindex} reports an error")]
     Other {
         /// Interface index of the link.
@@ -96,38 +137,84 @@ pub enum LinkFault {
 }
 
 impl PacketSocket {
-    /// Opens a socket on the Ethernet link `ifindex`.
+    /// Opens a socket on the link `ifindex`.
     ///
-    /// The filter is in place, and locked, before the first frame can be queued. On a link that
-    /// is down this succeeds; the socket reports [`LinkFault::Down`] once.
+    /// The filter is in place before the first frame can be queued, and where it will not change
+    /// any more, locked. On a link that is down this succeeds; the socket reports
+    /// [`LinkFault::Down`] once.
     ///
     /// # Errors
     ///
-    /// [`PacketError`]: no privilege, no such link, or not an Ethernet link.
-    pub fn open(ifindex: u32) -> Result<Self, PacketError> {
+    /// [`PacketError`]: no privilege, no such link, or a link of another kind.
+    pub fn open(ifindex: u32, options: &SocketOptions) -> Result<Self, PacketError> {
         let Some(index) = i32::try_from(ifindex).ok().filter(|index| *index > 0) else {
             return Err(PacketError::NoLink { ifindex, source: Errno::NODEV.into() });
+        };
+        let framing = options.framing;
+        let kind = match framing {
+            Framing::Ethernet => SocketType::RAW,
+            // Whatever the driver keeps before the IPv6 header, it is not shown, nor asked for.
+            Framing::Bare => SocketType::DGRAM,
         };
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         // Without a protocol it receives nothing yet.
         let fd =
-            socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None).map_err(|errno| {
-                match errno {
-                    Errno::PERM | Errno::ACCESS => PacketError::Permission(errno.into()),
-                    _ => PacketError::System { attempt: "open", ifindex, source: errno.into() },
-                }
+            socket_with(AddressFamily::PACKET, kind, flags, None).map_err(|errno| match errno {
+                Errno::PERM | Errno::ACCESS => PacketError::Permission(errno.into()),
+                _ => PacketError::System { attempt: "open", ifindex, source: errno.into() },
             })?;
-        let socket = Self { fd, ifindex: index, promiscuous: false };
+        let mut socket = Self {
+            fd,
+            ifindex: index,
+            framing,
+            promiscuous: false,
+            watched: Watched::default(),
+            counted: Cell::default(),
+            untold: Cell::default(),
+            full_batches: Cell::default(),
+        };
         socket.bind(0)?;
-        let hardware_type = socket.address()?.sll_hatype;
-        if hardware_type != libc::ARPHRD_ETHER {
-            return Err(PacketError::NotEthernet { ifindex, hardware_type });
-        }
-        socket.attach_filter()?;
+        socket.check_framing()?;
         socket.enlarge_buffer()?;
-        socket.change_membership(libc::PACKET_ADD_MEMBERSHIP, libc::PACKET_MR_ALLMULTI)?;
+        match framing {
+            Framing::Ethernet => {
+                socket.attach_filter(&mut filter::ETHERNET.to_vec())?;
+                socket.lock_filter()?;
+                socket.change_membership(libc::PACKET_ADD_MEMBERSHIP, libc::PACKET_MR_ALLMULTI)?;
+            }
+            Framing::Bare => socket.attach_watching_filter(&Watched::default())?,
+        }
+        socket.set_promiscuous(options.promiscuous)?;
         socket.bind(ETH_P_ALL)?;
         Ok(socket)
+    }
+
+    /// Makes the socket of a link without link-layer addresses also receive what this host sends,
+    /// or forwards, to any address in `prefixes` but not among `except`; of these packets only the
+    /// IPv6 header is received.
+    ///
+    /// On such links the kernel asks nobody before it sends, so that packets are all that shows
+    /// where it believes a node to be. Each wakes the process: nodes that are known to be there
+    /// belong among the exceptions. At most [`MOST_WATCHED`] prefixes and [`MOST_EXCEPTED`]
+    /// addresses count, the first ones. On Ethernet links, where the kernel asks, nothing happens.
+    ///
+    /// # Errors
+    ///
+    /// [`PacketError::System`]; what was watched before still is.
+    pub fn watch(
+        &mut self,
+        prefixes: impl IntoIterator<Item = Ipv6Net>,
+        except: impl IntoIterator<Item = Ipv6Addr>,
+    ) -> Result<(), PacketError> {
+        let watched = Watched {
+            prefixes: prefixes.into_iter().take(MOST_WATCHED).collect(),
+            except: except.into_iter().take(MOST_EXCEPTED).collect(),
+        };
+        if self.framing == Framing::Bare && watched != self.watched {
+            self.attach_watching_filter(&watched)?;
+            self.watched = watched;
+        }
+        Ok(())
     }
 
     /// Makes the link receive frames for all stations, or no longer so.
@@ -151,12 +238,41 @@ impl PacketSocket {
         self.ifindex.cast_unsigned()
     }
 
-    /// Takes what the kernel has counted since the last call; this resets its counters.
+    /// Returns what frames on the link begin with.
+    pub fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    /// Takes what the kernel has counted since the last call.
+    ///
+    /// What [`crate::batch::Frames::lost`] told of is counted here, too.
     ///
     /// # Errors
     ///
     /// [`PacketError::System`], which no valid use brings about.
     pub fn statistics(&self) -> Result<Statistics, PacketError> {
+        self.count()?;
+        Ok(self.counted.take())
+    }
+
+    /// Takes note of a batch that was received, and returns how many frames were lost that nobody
+    /// was told of.
+    ///
+    /// The kernel is asked only at the end of a burst, and from time to time within a long one:
+    /// a queue that does not even fill a batch has not overflowed.
+    pub(crate) fn take_lost(&self, batch_is_full: bool) -> u32 {
+        let full_batches = self.full_batches.get() + u32::from(batch_is_full);
+        let ask = if batch_is_full { full_batches == FULL_BATCHES } else { full_batches > 0 };
+        self.full_batches.set(if ask { 0 } else { full_batches });
+        if ask {
+            // No valid use makes it fail, and then the next one may succeed.
+            let _ = self.count();
+        }
+        self.untold.take()
+    }
+
+    /// Adds what the kernel has counted; this resets its counters.
+    fn count(&self) -> Result<(), PacketError> {
         let mut raw = MaybeUninit::<libc::tpacket_stats>::zeroed();
         let mut length = socket_length::<libc::tpacket_stats>();
         // SAFETY: `raw` is valid for writing `length` octets, and `length` is a valid pointer.
@@ -172,11 +288,14 @@ impl PacketSocket {
         self.check("read the statistics of", result)?;
         // SAFETY: it was initialized with zeros, and any octets are valid numbers.
         let raw = unsafe { raw.assume_init() };
-        // The kernel counts what it dropped among the packets.
-        Ok(Statistics {
-            queued: raw.tp_packets.saturating_sub(raw.tp_drops),
-            dropped: raw.tp_drops,
-        })
+        let counted = self.counted.get();
+        self.counted.set(Statistics {
+            // The kernel counts what it dropped among the packets.
+            queued: counted.queued.saturating_add(raw.tp_packets.saturating_sub(raw.tp_drops)),
+            dropped: counted.dropped.saturating_add(raw.tp_drops),
+        });
+        self.untold.set(self.untold.get().saturating_add(raw.tp_drops));
+        Ok(())
     }
 
     /// Takes the pending error off the socket, if there is one.
@@ -203,12 +322,17 @@ impl PacketSocket {
         }
     }
 
+    /// Returns where to send frames that do not tell it themselves.
+    ///
+    /// Devices without a link-layer header look at the protocol that goes with a packet: some of
+    /// them drop what is not said to be IPv6.
+    pub(crate) fn destination(&self) -> Option<libc::sockaddr_ll> {
+        (self.framing == Framing::Bare).then(|| self.address_for(ETH_P_IPV6))
+    }
+
     /// Binds to the link; with protocol 0 the socket knows its link, but receives nothing.
     fn bind(&self, protocol: u16) -> Result<(), PacketError> {
-        let mut address = empty_address();
-        address.sll_family = AF_PACKET;
-        address.sll_protocol = protocol.to_be();
-        address.sll_ifindex = self.ifindex;
+        let address = self.address_for(protocol);
         // SAFETY: `address` is a valid packet address that is read during the call only.
         let result = unsafe {
             libc::bind(
@@ -218,6 +342,15 @@ impl PacketSocket {
             )
         };
         self.check("bind", result)
+    }
+
+    /// An address on the link that has a protocol and no station.
+    fn address_for(&self, protocol: u16) -> libc::sockaddr_ll {
+        let mut address = empty_address();
+        address.sll_family = AF_PACKET;
+        address.sll_protocol = protocol.to_be();
+        address.sll_ifindex = self.ifindex;
+        address
     }
 
     /// Asks the kernel where the socket is bound.
@@ -236,13 +369,35 @@ impl PacketSocket {
         Ok(address)
     }
 
-    /// Attaches the filter for good.
-    fn attach_filter(&self) -> Result<(), PacketError> {
-        let mut program = filter::PROGRAM;
+    /// Makes sure that frames on the link look as the socket takes them to.
+    fn check_framing(&self) -> Result<(), PacketError> {
+        let hardware_type = self.address()?.sll_hatype;
+        if Framing::of(hardware_type) == Some(self.framing) {
+            return Ok(());
+        }
+        let ifindex = self.ifindex();
+        Err(match self.framing {
+            Framing::Ethernet => PacketError::NotEthernet { ifindex, hardware_type },
+            Framing::Bare => PacketError::NotBare { ifindex, hardware_type },
+        })
+    }
+
+    /// Attaches the filter for links without link-layer addresses.
+    fn attach_watching_filter(&self, watched: &Watched) -> Result<(), PacketError> {
+        let mut program = filter::BARE.to_vec();
+        program.extend(filter::watched(watched.prefixes.iter(), watched.except.iter()));
+        self.attach_filter(&mut program)
+    }
+
+    /// Attaches a filter in the place of the one that is there, in one step.
+    fn attach_filter(&self, program: &mut [libc::sock_filter]) -> Result<(), PacketError> {
         let length = u16::try_from(program.len()).unwrap_or(u16::MAX);
         let raw = libc::sock_fprog { len: length, filter: program.as_mut_ptr() };
         // The kernel copies the program during the call, and `program` lives beyond it.
-        self.set_option("filter", libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &raw)?;
+        self.set_option("filter", libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &raw)
+    }
+
+    fn lock_filter(&self) -> Result<(), PacketError> {
         let locked: libc::c_int = 1;
         self.set_option("lock the filter of", libc::SOL_SOCKET, libc::SO_LOCK_FILTER, &locked)
     }
@@ -324,10 +479,22 @@ fn socket_length<T>() -> libc::socklen_t {
     libc::socklen_t::try_from(size_of::<T>()).unwrap_or(0)
 }
 
+/// Prefixes that one socket watches at most.
+pub const MOST_WATCHED: usize = 16;
+
+/// Addresses that one socket excepts at most: the kernel compares each outgoing packet with all of
+/// them.
+pub const MOST_EXCEPTED: usize = 64;
+
+/// Full batches in a row after which the kernel is asked what it lost.
+const FULL_BATCHES: u32 = 64;
+
 /// Room for some 5000 frames, as the kernel counts them.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// Every protocol, and what this host itself sends, which no narrower choice includes.
 const ETH_P_ALL: u16 = 0x0003;
+
+const ETH_P_IPV6: u16 = 0x86dd;
 
 const AF_PACKET: libc::sa_family_t = 17;

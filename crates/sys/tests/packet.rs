@@ -17,7 +17,7 @@ use magpie_sys::batch::{BATCH, RECEIVE_CAPACITY, RecvBatch, SEND_CAPACITY, SendB
 use magpie_sys::group::{GroupError, Memberships};
 use magpie_sys::link_socket::LinkSocket;
 use magpie_sys::netlink::{LinkChange, LinkPlace, MacvlanMode, NewMacvlan};
-use magpie_sys::packet::{LinkFault, PacketError, PacketSocket, Statistics};
+use magpie_sys::packet::{LinkFault, PacketError, PacketSocket, SocketOptions, Statistics};
 use magpie_sys::poller::{Interest, Poller};
 use magpie_testnet::{Node, connect, wait_for};
 use magpie_wire::{
@@ -335,10 +335,10 @@ fn other_stations_are_heard() -> Outcome {
 fn no_ethernet_link_is_refused() -> Outcome {
     let scene = Scene::new()?;
     let _inside = scene.dut.enter()?;
-    let error = PacketSocket::open(1).unwrap_err();
+    let error = PacketSocket::open(1, &SocketOptions::default()).unwrap_err();
     assert!(matches!(error, PacketError::NotEthernet { hardware_type: 772, .. }), "{error:?}");
     for ifindex in [0, 12_345, u32::MAX] {
-        let error = PacketSocket::open(ifindex).unwrap_err();
+        let error = PacketSocket::open(ifindex, &SocketOptions::default()).unwrap_err();
         assert!(matches!(error, PacketError::NoLink { .. }), "{ifindex}: {error:?}");
     }
     Ok(())
@@ -505,7 +505,7 @@ impl Scene {
 
 fn open_in(node: &Node, ifindex: u32) -> Result<PacketSocket, Box<dyn Error>> {
     let _inside = node.enter()?;
-    Ok(PacketSocket::open(ifindex)?)
+    Ok(PacketSocket::open(ifindex, &SocketOptions::default())?)
 }
 
 fn wait_readable(fd: impl AsFd) -> Outcome {

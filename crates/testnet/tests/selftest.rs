@@ -362,7 +362,7 @@ fn guard_follows_its_links() -> Outcome {
     guard.update(&[up.clone(), guarded(&stage.router, "down")?])?;
     stage.expect_forwarded(&question, false)?;
     // What is not addressed to the link is not for the guard.
-    guard.update(&[GuardedLink { lladdr: LinkAddr([2, 0, 0, 0, 0, 9]), ..up }])?;
+    guard.update(&[GuardedLink { lladdr: Some(LinkAddr([2, 0, 0, 0, 0, 9])), ..up }])?;
     stage.expect_forwarded(&question, true)?;
     drop(guard);
     stage.expect_forwarded(&question, true)?;
@@ -893,7 +893,7 @@ fn show_bridged_packets_to_filters(node: &Node) -> Outcome {
 
 fn guarded(node: &Node, link: &str) -> Result<GuardedLink, Box<dyn Error>> {
     let (ifindex, lladdr) = (node.ifindex(link)?, node.lladdr(link)?);
-    Ok(GuardedLink { ifindex, name: link.to_owned(), lladdr })
+    Ok(GuardedLink { ifindex, name: link.to_owned(), lladdr: Some(lladdr) })
 }
 
 /// Two hosts with checked addresses, `2001:db8::1` and `2001:db8::2`, on the bridge "lan".

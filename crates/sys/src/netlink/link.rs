@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use magpie_wire::LinkAddr;
 use netlink_bindings::rt_link::{
-    Ifinfomsg, LinkAttrs, LinkinfoAttrs, OpDellinkDo, OpGetlinkDo, OpGetlinkDump, OpNewlinkDo,
-    OpSetlinkDo, PushLinkAttrs,
+    Ifinfomsg, LinkAttrs, LinkinfoAttrs, LinkinfoDataMsg, OpDellinkDo, OpGetlinkDo, OpGetlinkDump,
+    OpNewlinkDo, OpSetlinkDo, PushLinkAttrs,
 };
 use netlink_bindings::traits::Pusher;
 
 use super::Batch;
 use super::attribute::{push_nested, push_text, push_word};
 use super::batch::{ACK, CREATE, DUMP, EXCLUSIVE};
+use crate::framing::Framing;
 
 /// A link.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -44,6 +45,8 @@ pub struct LinkEvent {
     pub link: Option<u32>,
     /// The namespace that `link` is in, if another one, as this namespace numbers them.
     pub link_namespace: Option<i32>,
+    /// The routing table of its members, if it is a VRF device.
+    pub vrf_table: Option<u32>,
 }
 
 impl LinkEvent {
@@ -51,6 +54,22 @@ impl LinkEvent {
     pub const ETHERNET: u16 = 1;
     /// `link_type` of the loopback link (`ARPHRD_LOOPBACK`).
     pub const LOOPBACK: u16 = 772;
+
+    /// What frames on it begin with; none if its neighbors have addresses of another kind than
+    /// Ethernet's, or if it is the loopback link.
+    pub fn framing(&self) -> Option<Framing> {
+        Framing::of(self.link_type)
+    }
+
+    /// Whether it has no link-layer addresses that Neighbor Discovery could tell.
+    pub fn is_bare(&self) -> bool {
+        self.framing() == Some(Framing::Bare)
+    }
+
+    /// Whether the kernel resolves no link-layer addresses on it, though it may have them.
+    pub fn is_no_arp(&self) -> bool {
+        self.flags & IFF_NOARP != 0
+    }
 
     /// Whether it is a port of a bridge: frames that arrive there belong to the bridge.
     pub fn is_bridge_port(&self) -> bool {
@@ -288,6 +307,7 @@ pub(crate) fn decode(payload: &[u8]) -> Option<LinkEvent> {
         link_type: header.ifi_type,
         link: None,
         link_namespace: None,
+        vrf_table: None,
     };
     for attribute in attributes.flatten() {
         match attribute {
@@ -301,6 +321,9 @@ pub(crate) fn decode(payload: &[u8]) -> Option<LinkEvent> {
                 for attribute in info.flatten() {
                     match attribute {
                         LinkinfoAttrs::Kind(value) => link.kind = Some(text(value)),
+                        LinkinfoAttrs::Data(LinkinfoDataMsg::Vrf(data)) => {
+                            link.vrf_table = data.get_table().ok();
+                        }
                         LinkinfoAttrs::SlaveKind(value) => link.slave_kind = Some(text(value)),
                         _ => {}
                     }
@@ -357,6 +380,7 @@ const GET: u16 = 18;
 const SET: u16 = 19;
 const AF_UNSPEC: u8 = 0;
 const IFF_UP: u32 = 0x1;
+const IFF_NOARP: u32 = 0x80;
 /// `IFF_RUNNING` and `IFF_LOWER_UP`: ready to carry packets, and the layer below is too.
 const IFF_CARRIER: u32 = 0x40 | 0x1_0000;
 /// `RTEXT_FILTER_SKIP_STATS`.
