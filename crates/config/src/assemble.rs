@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::Diagnostic;
 use crate::draft::{self, Drafts, Entry};
-use crate::model::{self, Kind};
+use crate::model::{self, Kind, Selector};
 use crate::read::{Place, Placed, listed};
 use crate::suggest::closest;
 
@@ -18,12 +18,13 @@ pub(crate) fn assemble(
     remarks: &mut Vec<Diagnostic>,
 ) -> model::Config {
     let mut owners = BTreeMap::new();
+    let mut patterns = Vec::new();
     let relays = drafts
         .relays
         .into_iter()
         .map(|draft| {
-            let relay = Assembly { linked, remarks: &mut *remarks, owners: &mut owners };
-            relay.assemble(draft)
+            let (owners, patterns) = (&mut owners, &mut patterns);
+            Assembly { linked, remarks: &mut *remarks, owners, patterns }.assemble(draft)
         })
         .collect();
     model::Config { daemon: drafts.daemon, relays, comments: Vec::new() }
@@ -32,10 +33,14 @@ pub(crate) fn assemble(
 /// Which relay has a link, and where that is said.
 type Owners = BTreeMap<String, (String, Place)>;
 
+/// Links that can be several interfaces, and which relay has them.
+type Patterns = Vec<(String, Placed<String>)>;
+
 struct Assembly<'a> {
     linked: bool,
     remarks: &'a mut Vec<Diagnostic>,
     owners: &'a mut Owners,
+    patterns: &'a mut Patterns,
 }
 
 impl Assembly<'_> {
@@ -117,10 +122,12 @@ impl Assembly<'_> {
                     let error = place
                         .error(format!("the link `{name}` is not among `links`"))
                         .help(format!("`links` has: {}", listed(all.clone())));
-                    self.remarks.push(match closest(name, all) {
-                        Some(meant) => error.label(format!("did you mean `{meant}`?")),
-                        None => error.label("add it to `links`"),
-                    });
+                    let label = match (covering(name, all.clone()), closest(name, all)) {
+                        (Some(wide), _) => format!("`{wide}` is not about it alone: add it"),
+                        (None, Some(meant)) => format!("did you mean `{meant}`?"),
+                        (None, None) => "add it to `links`".to_owned(),
+                    };
+                    self.remarks.push(error.label(label));
                     // Rules about it are not wrong once more.
                     links.push(table.name.clone());
                 }
@@ -141,6 +148,11 @@ impl Assembly<'_> {
     /// Notes whose the links are; each can be in one relay or responder only.
     fn claim(&mut self, relay: &str, links: &[Placed<String>]) {
         for link in links {
+            let selector = Selector::of(&link.value);
+            if selector.is_plural() {
+                self.claim_several(relay, link, &selector);
+                continue;
+            }
             match self.owners.get(&link.value) {
                 Some((owner, place)) if owner != relay => self.remarks.push(
                     link.place
@@ -156,6 +168,36 @@ impl Assembly<'_> {
             }
         }
     }
+
+    /// Notes whose interfaces are that are named together: of two links that mean the same ones,
+    /// the first has them.
+    fn claim_several(&mut self, relay: &str, link: &Placed<String>, selector: &Selector<'_>) {
+        let covering =
+            self.patterns.iter().find(|(_, text)| Selector::of(&text.value).covers(selector));
+        match covering {
+            Some((owner, earlier)) => self.remarks.push(
+                link.place
+                    .warning(format!("`{}` is left with no interface", link.value))
+                    .label("the first that means an interface has it")
+                    .also_in(
+                        earlier.place.source,
+                        earlier.place.span.clone(),
+                        if owner == relay {
+                            format!("`{}` means all of them", earlier.value)
+                        } else {
+                            format!("`{}` of `{owner}` means all of them", earlier.value)
+                        },
+                    ),
+            ),
+            None => self.patterns.push((relay.to_owned(), link.clone())),
+        }
+    }
+}
+
+/// The link among `all` that means what another one means, and more.
+fn covering<'l>(name: &str, mut all: impl Iterator<Item = &'l str>) -> Option<&'l str> {
+    let narrow = Selector::of(name);
+    all.find(|wide| Selector::of(wide).covers(&narrow))
 }
 
 fn rule(draft: draft::Rule) -> model::Rule {

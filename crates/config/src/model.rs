@@ -289,7 +289,7 @@ impl Link {
 
     /// Whether it can be more than one interface.
     pub fn is_plural(&self) -> bool {
-        !matches!(self.selector(), Selector::Name(_))
+        self.selector().is_plural()
     }
 }
 

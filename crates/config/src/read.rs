@@ -119,15 +119,21 @@ impl<'a> Reader<'a> {
         match result {
             Ok(understood) => Some(understood),
             Err(error) => {
-                let span = self.inside(&value.span(), text, &error.span);
-                let remark = Diagnostic::error(self.source, span, error.message).label(error.label);
-                self.remark(match error.help {
-                    Some(help) => remark.help(help),
-                    None => remark,
-                });
+                self.remark_on(value, text, Severity::Error, error);
                 None
             }
         }
+    }
+
+    /// Remarks on what may be understood otherwise than it is meant.
+    pub(crate) fn doubt(&mut self, value: &Value<'_>, text: &str, doubt: ValueError) {
+        self.remark_on(value, text, Severity::Warning, doubt);
+    }
+
+    fn remark_on(&mut self, value: &Value<'_>, text: &str, severity: Severity, error: ValueError) {
+        let span = self.inside(&value.span(), text, &error.span);
+        let remark = Diagnostic::error(self.source, span, error.message).label(error.label);
+        self.remark(Diagnostic { severity, help: error.help, ..remark });
     }
 
     /// Reads one of several words.
@@ -393,7 +399,10 @@ impl<'t, 'i> Fields<'t, 'i> {
                 .error(format!("unknown key `{name}` in {}", self.what))
                 .help(format!("the keys are: {}", listed(self.known.iter().copied())));
             let found = elsewhere.iter().find(|(key, _)| *key == name);
-            reader.remark(match (found, closest(name, self.known.iter().copied())) {
+            let known = || self.known.iter().copied();
+            let begins = known().find(|key| name.len() >= 3 && key.starts_with(name));
+            let meant = begins.or_else(|| closest(name, known()));
+            reader.remark(match (found, meant) {
                 (Some((_, hint)), _) => remark.label(*hint),
                 (None, Some(meant)) => remark.label(format!("did you mean `{meant}`?")),
                 (None, None) => remark.label("not known here"),

@@ -34,15 +34,30 @@ impl<'l> Selector<'l> {
         name != LOOPBACK
             && match self {
                 Self::Name(wanted) => *wanted == name,
-                Self::Pattern(pattern) => is_like(name, pattern),
+                Self::Pattern(pattern) => is_like(name, pattern, |_| true),
                 Self::Kind(wanted) => kind == Some(*wanted),
                 Self::Master(wanted) => master == Some(*wanted),
             }
     }
+
+    /// Whether it is more than one interface, or can be.
+    pub fn is_plural(&self) -> bool {
+        !matches!(self, Self::Name(_))
+    }
+
+    /// Whether each interface that `other` means is meant as well, as far as the texts show.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Pattern(pattern), Self::Name(name)) => is_like(name, pattern, |_| true),
+            // A star can be more than the one character that `?` stands for, and none.
+            (Self::Pattern(wide), Self::Pattern(narrow)) => is_like(narrow, wide, |c| c != '*'),
+            _ => self == other,
+        }
+    }
 }
 
-/// Whether a name is what a pattern describes.
-fn is_like(name: &str, pattern: &str) -> bool {
+/// Whether a name is what a pattern describes, where `?` may stand for some characters only.
+fn is_like(name: &str, pattern: &str, is_one: impl Fn(char) -> bool) -> bool {
     let (mut name, mut pattern) = (name.chars(), pattern.chars());
     // What follows the last star, and what of the name the star does not stand for yet.
     let mut star = None;
@@ -54,7 +69,7 @@ fn is_like(name: &str, pattern: &str) -> bool {
         }
         match (name.next(), wanted) {
             (None, None) => return true,
-            (Some(_), Some('?')) => continue,
+            (Some(found), Some('?')) if is_one(found) => continue,
             (Some(found), Some(wanted)) if found == wanted => continue,
             _ => {}
         }
@@ -98,6 +113,30 @@ mod tests {
             for name in unlike {
                 assert!(!Selector::of(pattern).matches(name, None, None), "{pattern} {name}");
             }
+        }
+    }
+
+    #[test]
+    fn what_a_pattern_covers_is_shown_by_the_texts() {
+        for (wide, narrow, expected) in [
+            ("veth*", "veth1*", true),
+            ("veth*", "veth?", true),
+            ("veth*", "veth*", true),
+            ("veth*", "veth7", true),
+            ("*", "veth*", true),
+            ("v?th*", "veth*", true),
+            ("v??h", "v?th", true),
+            ("veth?", "veth*", false),
+            ("veth?*", "veth*", false),
+            ("veth1*", "veth*", false),
+            ("veth*", "v*th0", false),
+            ("veth*", "kind:veth", false),
+            ("kind:veth", "kind:veth", true),
+            ("kind:veth", "kind:vlan", false),
+            ("veth7", "veth*", false),
+        ] {
+            let covers = Selector::of(wide).covers(&Selector::of(narrow));
+            assert_eq!(covers, expected, "{wide} {narrow}");
         }
     }
 

@@ -4,6 +4,7 @@ mod duration;
 mod interface;
 mod pattern;
 mod prefix;
+mod selector;
 
 use std::fmt;
 use std::ops::Range;
@@ -11,6 +12,7 @@ use std::ops::Range;
 pub use duration::{duration, duration_text};
 pub use interface::{InterfaceNameError, check_interface_name};
 pub use prefix::{SHORTEST_PREFIX, check_prefix, prefix};
+pub use selector::{check_selector, doubtful_selector};
 
 /// Why a text is not what it should be, and where in it.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -315,5 +315,5 @@ fn without_comments(mut config: Config) -> Config {
     config
 }
 
-const ASKED: [&str; 4] = ["wan", "br-lan", "eth0", "wg0"];
-const PROBED: [&str; 2] = ["tap0", "veth1"];
+const ASKED: [&str; 4] = ["wan", "veth*", "master:br0", "wg0"];
+const PROBED: [&str; 2] = ["tap0", "vlan?"];

@@ -7,9 +7,8 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::error::ErrorKind;
 use clap::{ArgGroup, Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use ipnet::Ipv6Net;
-use magpie_config::value::{
-    self, InterfaceNameError, ValueError, check_interface_name, check_prefix,
-};
+use magpie_config::model::Selector;
+use magpie_config::value::{self, ValueError, check_prefix, check_selector};
 use magpie_engine::NaSource;
 
 /// Where the control socket is unless the command line says otherwise.
@@ -284,7 +283,9 @@ pub(crate) struct ViewArgs {
 /// the defaults.
 #[derive(Args, Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Flags {
-    /// Links to join into one subnet, two or more
+    /// Links to join into one subnet: interfaces by name, `'veth*'`, `kind:wireguard` or
+    /// `master:vrf-blue`. They need not exist yet; those that come are taken, those that go
+    /// released
     #[arg(
         short,
         long,
@@ -474,7 +475,9 @@ impl Flags {
                 return Err(format!("the interface '{name}' is given twice"));
             }
         }
-        if let [only] = self.interfaces.as_slice() {
+        if let [only] = self.interfaces.as_slice()
+            && !Selector::of(only).is_plural()
+        {
             return Err(format!(
                 "'{only}' alone is no relay: give two or more interfaces, as in '-i {only},br-lan'"
             ));
@@ -494,11 +497,8 @@ impl From<NaSourceArg> for NaSource {
 }
 
 fn check_name(name: &str) -> Result<(), String> {
-    match check_interface_name(name) {
-        Ok(()) => Ok(()),
-        Err(error @ InterfaceNameError::Loopback) => Err(format!("{error}: leave it out")),
-        Err(error) => Err(format!("'{name}' cannot be the name of an interface: {error}")),
-    }
+    let told = |error: ValueError| format!("'{name}' names no link: {}", in_a_line(&error));
+    check_selector(name).map_err(told)
 }
 
 fn parse_prefix(text: &str) -> Result<Ipv6Net, String> {
@@ -553,6 +553,24 @@ mod tests {
             let cli = Cli::try_parse_from(line.split(' ')).expect(line);
             assert_eq!(cli.flags.interfaces, ["wan", "br-lan"], "{line}");
             assert_eq!(cli.check(), Ok(()), "{line}");
+        }
+    }
+
+    #[test]
+    fn links_may_be_named_together() {
+        for (line, expected) in [
+            ("magpie -i wan,veth*", &["wan", "veth*"][..]),
+            ("magpie -i veth*", &["veth*"]),
+            ("magpie -i kind:veth", &["kind:veth"]),
+            ("magpie run -i wan,master:vrf-blue,tap?", &["wan", "master:vrf-blue", "tap?"]),
+        ] {
+            let cli = Cli::try_parse_from(line.split(' ')).expect(line);
+            assert_eq!(cli.check(), Ok(()), "{line}");
+            let flags = match &cli.command {
+                Some(Command::Run(args)) => &args.flags,
+                _ => &cli.flags,
+            };
+            assert_eq!(flags.interfaces, expected, "{line}");
         }
     }
 
@@ -684,6 +702,10 @@ mod tests {
             ("magpie -i lo,wan", "loopback"),
             ("magpie -i wan,a-name-that-is-too-long", "at most 15"),
             ("magpie -i wan,a/b", "'/'"),
+            ("magpie -i wan,*", "any interface"),
+            ("magpie -i veth*,veth*", "twice"),
+            ("magpie -i wan,kind:", "kind:wireguard"),
+            ("magpie -i wan,knd:veth", "did you mean `kind:veth`"),
         ];
         for (line, expected) in cases {
             let cli = Cli::try_parse_from(line.split(' ')).expect(line);

@@ -6,9 +6,9 @@ use std::ops::Range;
 use ipnet::Ipv6Net;
 use magpie_engine::{Expressions, Members};
 
-use super::Assembly;
+use super::{Assembly, covering};
 use crate::draft::{self, Entry, word};
-use crate::model::{Kind, Method, Pattern, RulePrefix};
+use crate::model::{Kind, Method, Pattern, RulePrefix, Selector};
 use crate::read::{Place, Placed, listed};
 use crate::suggest::closest;
 use crate::value::SHORTEST_PREFIX;
@@ -30,11 +30,14 @@ impl Assembly<'_> {
                     .label("expected a key `links` below, with two or more")
                     .help("for example `links = [\"wan\", \"br-lan\"]`"),
             ),
-            (Kind::Relay, [only]) => self.remarks.push(
+            (Kind::Relay, [only]) if !is_plural(only) => self.remarks.push(
                 only.place
                     .error(format!("`{}` alone is no relay", only.value))
                     .label("a relay has two links or more")
-                    .help("to answer on one link by rules, make it a `[[responder]]`"),
+                    .help(
+                        "to answer on one link by rules, make it a `[[responder]]`; several that \
+                         come and go can be one link, as in `veth*`",
+                    ),
             ),
             (Kind::Responder, []) => self.remarks.push(
                 draft
@@ -83,10 +86,12 @@ impl Assembly<'_> {
                     .place
                     .error(format!("this {kind} has no link `{}`", link.value))
                     .help(format!("its links are: {}", listed(all.clone())));
-                self.remarks.push(match closest(&link.value, all) {
-                    Some(meant) => error.label(format!("did you mean `{meant}`?")),
-                    None => error.label("not among its links"),
-                });
+                let label = match (covering(&link.value, all.clone()), closest(&link.value, all)) {
+                    (Some(wide), _) => format!("it has `{wide}`, which rules name in whole"),
+                    (None, Some(meant)) => format!("did you mean `{meant}`?"),
+                    (None, None) => "not among its links".to_owned(),
+                };
+                self.remarks.push(error.label(label));
             }
         }
         if self.remarks.len() == before {
@@ -126,7 +131,10 @@ impl Assembly<'_> {
         }
         let on = if rule.on.is_empty() { asked } else { &rule.on };
         let to = if rule.to.is_empty() { links } else { &rule.to };
-        let somewhere = on.iter().any(|on| to.iter().any(|to| to.value != on.value));
+        // One of several interfaces looks on the others.
+        let apart =
+            |on: &Placed<String>, to: &Placed<String>| to.value != on.value || is_plural(on);
+        let somewhere = on.iter().any(|on| to.iter().any(|to| apart(on, to)));
         if somewhere || on.is_empty() {
             return;
         }
@@ -205,7 +213,7 @@ impl Assembly<'_> {
                 let deny = |other: &&&draft::Rule| other.method.value == Method::Deny;
                 same.iter().filter(deny).find(covers).copied()
             } else {
-                let deny = covering(net(rule))
+                let deny = prefixes_over(net(rule))
                     .filter_map(|net| denying.get(&net))
                     .flatten()
                     .find(covers)
@@ -274,6 +282,11 @@ impl Assembly<'_> {
     }
 }
 
+/// Whether a link can be several interfaces.
+fn is_plural(link: &Placed<String>) -> bool {
+    Selector::of(&link.value).is_plural()
+}
+
 /// The prefix of a rule, if it does not change.
 fn net(rule: &draft::Rule) -> Option<Ipv6Net> {
     match rule.prefix.value {
@@ -283,7 +296,7 @@ fn net(rule: &draft::Rule) -> Option<Ipv6Net> {
 }
 
 /// All prefixes that contain one, itself included.
-fn covering(net: Option<Ipv6Net>) -> impl Iterator<Item = Option<Ipv6Net>> {
+fn prefixes_over(net: Option<Ipv6Net>) -> impl Iterator<Item = Option<Ipv6Net>> {
     let longest = net.map_or(SHORTEST_PREFIX, |net| net.prefix_len());
     (SHORTEST_PREFIX..=longest).rev().map(move |length| {
         net.and_then(|net| Ipv6Net::new(net.addr(), length).ok()).map(|net| net.trunc())

@@ -4,7 +4,7 @@ use super::settings::{read_answers, read_link_options, read_lists};
 use super::{Link, Rule};
 use crate::model::{Kind, Method};
 use crate::read::{Fields, Placed, Reader, Value, several};
-use crate::value;
+use crate::value::{self, ValueError};
 use crate::words;
 
 /// Where a rule stands.
@@ -26,7 +26,7 @@ pub(super) fn read_link(
     let place = fields.place().clone();
     let named = fields.take("name");
     let name = named.and_then(|value| {
-        let name = read_interface(reader, value)?;
+        let name = read_link_name(reader, value)?;
         Some(Placed { value: name, place: reader.place(value.span()) })
     });
     if named.is_none() {
@@ -134,7 +134,7 @@ pub(super) fn read_rule(
 
 /// Reads names of links; each may be there once.
 pub(super) fn read_links(reader: &mut Reader<'_>, value: &Value<'_>) -> Vec<Placed<String>> {
-    let all = reader.array(value, read_interface).unwrap_or_default();
+    let all = reader.array(value, read_link_name).unwrap_or_default();
     let mut links: Vec<Placed<String>> = Vec::new();
     for link in all {
         match links.iter().find(|earlier| earlier.value == link.value) {
@@ -159,19 +159,21 @@ fn read_some_links(reader: &mut Reader<'_>, value: &Value<'_>, all: &str) -> Vec
     read_links(reader, value)
 }
 
-fn read_interface(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<String> {
+/// Reads what names a link.
+fn read_link_name(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<String> {
     let text = reader.string(value, "\"eth0\"")?;
-    match value::check_interface_name(text) {
-        Ok(()) => Some(text.to_owned()),
-        Err(error) => {
-            let remark = reader.place(value.span()).error(error.to_string());
-            reader.remark(match several(text) {
-                Some(names) => remark.label(format!("several names? quote each: {names}")),
-                None => remark.label("not the name of a link"),
-            });
-            None
+    let checked = value::check_selector(text).map_err(|error| match several(text) {
+        Some(names) => {
+            let label = format!("several names? quote each: {names}");
+            ValueError { label, help: None, span: 0..text.len(), ..error }
         }
+        None => error,
+    });
+    reader.understood(value, text, checked)?;
+    if let Some(doubt) = value::doubtful_selector(text) {
+        reader.doubt(value, text, doubt);
     }
+    Some(text.to_owned())
 }
 
 const MISPLACED_IN_RULE: &[(&str, &str)] = &[

@@ -1,5 +1,7 @@
 //! Tells which texts can be the name of an interface that has neighbors.
 
+use crate::selector::{LOOPBACK, WILDCARDS};
+
 /// Why a text is not the name of such an interface.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum InterfaceNameError {
@@ -12,19 +14,22 @@ pub enum InterfaceNameError {
     /// More octets than the kernel keeps.
     #[error("names of interfaces have at most {} characters", IFNAMSIZ - 1)]
     TooLong,
+    /// A character that stands for others here.
+    #[error("`*` and `?` stand for other characters: this is not one interface")]
+    Wildcard,
     /// A character that the kernel refuses.
     #[error("names of interfaces have neither blanks nor '/' nor ':', and are not '.' or '..'")]
     Character,
 }
 
-/// Checks the name of an interface as the kernel does (`dev_valid_name`), and that it is not the
-/// loopback interface.
+/// Checks the name of one interface as the kernel does (`dev_valid_name`), that it is not the
+/// loopback interface, and that it would not be taken for a pattern.
 ///
 /// # Errors
 ///
 /// What keeps `name` from being one.
 pub fn check_interface_name(name: &str) -> Result<(), InterfaceNameError> {
-    if name == "lo" {
+    if name == LOOPBACK {
         return Err(InterfaceNameError::Loopback);
     }
     if name.is_empty() {
@@ -36,6 +41,9 @@ pub fn check_interface_name(name: &str) -> Result<(), InterfaceNameError> {
     let refused = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();
     if matches!(name, "." | "..") || name.contains(refused) {
         return Err(InterfaceNameError::Character);
+    }
+    if name.contains(WILDCARDS) {
+        return Err(InterfaceNameError::Wildcard);
     }
     Ok(())
 }
@@ -60,6 +68,8 @@ mod tests {
             ("a/b", InterfaceNameError::Character),
             ("eth0:1", InterfaceNameError::Character),
             ("..", InterfaceNameError::Character),
+            ("veth*", InterfaceNameError::Wildcard),
+            ("eth?", InterfaceNameError::Wildcard),
         ] {
             assert_eq!(check_interface_name(name), Err(error), "{name}");
         }
