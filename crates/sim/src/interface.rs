@@ -131,6 +131,25 @@ impl Interface {
         self.addresses.retain(|own| own.address != address);
     }
 
+    /// Takes all addresses away, as Linux does when an interface is switched off; returns them.
+    pub(crate) fn clear(&mut self) -> Vec<Ipv6Addr> {
+        self.cache.flush();
+        self.addresses.drain(..).map(|own| own.address).collect()
+    }
+
+    /// Takes a router's link-layer address from its advertisement (RFC 4861 section 6.3.4).
+    pub(crate) fn discover(
+        &mut self,
+        router: Ipv6Addr,
+        lladdr: LinkAddr,
+        now: Instant,
+        effects: &mut Vec<Effect>,
+    ) {
+        let source = self.link_local().unwrap_or(Ipv6Addr::UNSPECIFIED);
+        self.cache.heard(router, lladdr, source, now, &mut self.deeds);
+        self.carry_out(effects);
+    }
+
     /// Starts duplicate address detection of every address over.
     pub(crate) fn reconfigure(
         &mut self,

@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
-use magpie_engine::{Config, Engine, Event, Instant, KernelOp, LinkId};
+use magpie_engine::{
+    Config, Engine, Event, Instant, KernelEvent, KernelOp, LinkId, LinkInfo, Member,
+};
 use magpie_wire::{
-    ALL_NODES, Advert, LinkAddr, Message, Packet, Solicit, is_proxiable, multicast_lladdr,
+    ALL_NODES, ALL_ROUTERS, Advert, LinkAddr, Message, Packet, Solicit, is_proxiable, multicast_lladdr,
     solicited_node,
 };
 
+use crate::interface::Validity;
 use crate::kernel::Kernel;
 
 /// RFC 4861 section 10, less what timers and clocks may differ by.
@@ -27,6 +30,10 @@ const PROBE_MEMORY: Duration = Duration::from_secs(5);
 const PROBE_MEMORY_WITHOUT_NONCE: Duration = Duration::from_millis(500);
 /// How long a move may be announced: three times, a second apart, with some delay.
 const ANNOUNCEMENT: Duration = Duration::from_secs(10);
+/// How long another link-layer address of ours may be announced.
+const READDRESSED: Duration = Duration::from_secs(60);
+/// At most, and as many as at one turn of the second.
+const ANNOUNCEMENTS_PER_SECOND: usize = 101;
 /// When old observations are dropped.
 const MEMORY: Duration = Duration::from_secs(60);
 /// How many observations are made between two clearings.
@@ -53,6 +60,17 @@ pub(crate) struct Watch {
     advertised: BTreeSet<(Ipv6Addr, LinkId)>,
     moved: BTreeMap<Ipv6Addr, Instant>,
     joined: BTreeSet<(LinkId, Ipv6Addr)>,
+    /// What the engine was told of the links and of this node's addresses.
+    links: BTreeMap<LinkId, LinkInfo>,
+    addresses: BTreeMap<(LinkId, Ipv6Addr), Validity>,
+    /// Those that a dump has not confirmed yet.
+    unconfirmed: BTreeSet<(LinkId, Ipv6Addr)>,
+    /// When the neighbors on a link may have come to hold a wrong link-layer address of ours: that
+    /// of a configured link changed, with its device or without.
+    readdressed: BTreeMap<LinkId, Instant>,
+    lladdrs: BTreeMap<Member, LinkAddr>,
+    /// Announcements since the start of the present second.
+    announced: BTreeMap<LinkId, Asked>,
     down: BTreeSet<LinkId>,
     observations: usize,
 }
@@ -104,9 +122,53 @@ impl Watch {
         self.clear(now);
     }
 
-    /// Notes what the engine is told of a link. When that comes up again, everybody on it may be
-    /// asked anew.
-    pub(crate) fn runs(&mut self, link: LinkId, running: bool) {
+    /// Notes what the engine is told: it cannot know more.
+    pub(crate) fn told(&mut self, event: &KernelEvent, now: Instant) {
+        match *event {
+            KernelEvent::Link { link, info } => {
+                self.runs(link, info.running);
+                let before = self.links.insert(link, info);
+                if let Some(lladdr) = info.lladdr {
+                    let known = self.lladdrs.insert(info.member, lladdr);
+                    let changed = match before {
+                        Some(before) => before.lladdr != Some(lladdr),
+                        None => known.is_some_and(|known| known != lladdr),
+                    };
+                    if changed {
+                        self.readdressed.insert(link, now);
+                    }
+                }
+            }
+            KernelEvent::LinkGone { link } => {
+                self.links.remove(&link);
+                self.addresses.retain(|(on, _), _| *on != link);
+                self.joined.retain(|(on, _)| *on != link);
+            }
+            KernelEvent::Address { link, address, tentative } => {
+                let validity = if tentative { Validity::Tentative } else { Validity::Valid };
+                self.addresses.insert((link, address.addr()), validity);
+                self.unconfirmed.remove(&(link, address.addr()));
+            }
+            KernelEvent::AddressGone { link, address } => {
+                self.addresses.remove(&(link, address));
+            }
+            KernelEvent::Overrun => self.unconfirmed = self.addresses.keys().copied().collect(),
+            KernelEvent::Synced => {
+                let gone = std::mem::take(&mut self.unconfirmed);
+                self.addresses.retain(|address, _| !gone.contains(address));
+            }
+            _ => {}
+        }
+    }
+
+    /// Returns the links that the engine knows and the kernel does not have any longer.
+    pub(crate) fn links_gone(&self, kernel: &Kernel) -> impl Iterator<Item = LinkId> {
+        let gone = self.links.keys().filter(|link| !kernel.ports.contains_key(link));
+        gone.copied().collect::<Vec<_>>().into_iter()
+    }
+
+    /// When a link comes up again, everybody on it may be asked anew.
+    fn runs(&mut self, link: LinkId, running: bool) {
         if !running {
             self.down.insert(link);
         } else if self.down.remove(&link) {
@@ -166,10 +228,9 @@ impl Watch {
             _ => packet.source,
         };
         let check = |holds, rule| if holds { Ok(()) } else { Err(Breach { target, rule }) };
-        let Some(port) = kernel.ports.get(&link) else {
+        let Some(own) = self.links.get(&link).and_then(|info| info.lladdr) else {
             return check(false, "a frame is sent on a link of the relay");
         };
-        let own = port.interface.lladdr;
         check(packet.ethernet_source == own, "a frame comes from the link's own address")?;
         if packet.destination.is_multicast() {
             check(
@@ -183,7 +244,7 @@ impl Watch {
         match &packet.message {
             Message::Solicit(solicit) if packet.is_dad() => self.relayed(link, solicit, now),
             Message::Solicit(solicit) => {
-                check(port.interface.holds(packet.source), "a solicitation has an own source")?;
+                check(self.holds(link, packet.source), "a solicitation has an own source")?;
                 check(
                     solicit.source_lladdr == Some(own),
                     "a solicitation names the link's own address",
@@ -191,14 +252,14 @@ impl Watch {
                 self.solicited(link, packet, target, now)
             }
             Message::Advert(advert) => {
-                check(port.interface.holds(packet.source), "an advertisement has an own source")?;
+                check(self.holds(link, packet.source), "an advertisement has an own source")?;
                 check(
                     advert.target_lladdr == Some(own),
                     "an advertisement names the link's own address",
                 )?;
                 self.advertises(link, packet, advert, kernel, now)
             }
-            _ => check(port.interface.holds(packet.source), "a message has an own source"),
+            _ => check(self.holds(link, packet.source), "a message has an own source"),
         }
     }
 
@@ -299,32 +360,54 @@ impl Watch {
             !(advert.solicited && advert.overrides),
             "a solicited advertisement does not override",
         )?;
-        let here = kernel.ports.get(&link).is_some_and(|port| port.interface.holds(target));
-        check(!here, "the kernel alone answers for its own address on a link")?;
+        check(!self.holds(link, target), "the kernel alone answers for its own address on a link")?;
         if kernel.owns(target) {
             return Ok(());
         }
+        let leads_to = kernel.leads_to(target);
+        let untold = leads_to.is_none() && kernel.untold.contains(&target);
         if advert.solicited {
-            let leads_to = kernel.leads_to(target);
-            check(leads_to.is_some(), "the host route stands before its advertisement")?;
+            check(leads_to.is_some() || untold, "the host route stands before its advertisement")?;
             check(leads_to != Some(link), "nobody is advertised on the link where it is")?;
             return check(
                 self.joined.contains(&(link, solicited_node(target))),
                 "the group is joined before its first advertisement",
             );
         }
-        check(packet.destination == ALL_NODES, "an unsolicited advertisement goes to everybody")?;
-        if advert.overrides {
+        check(
+            packet.destination == ALL_NODES
+                || (packet.destination == ALL_ROUTERS && !advert.overrides),
+            "an unsolicited advertisement goes to everybody, or to the routers",
+        )?;
+        let since = |at: Option<&Instant>| at.map(|at| now.since(*at));
+        let moved = since(self.moved.get(&target)).is_some_and(|age| age <= ANNOUNCEMENT);
+        if advert.overrides || packet.destination == ALL_ROUTERS {
+            let readdressed =
+                since(self.readdressed.get(&link)).is_some_and(|age| age <= READDRESSED);
             check(
-                self.moved.get(&target).is_some_and(|at| now.since(*at) <= ANNOUNCEMENT),
-                "only a move overrides",
+                !advert.overrides || moved || readdressed,
+                "only a move overrides, or another link-layer address of ours",
             )?;
             check(
-                kernel.leads_to(target).is_some_and(|to| to != link),
-                "a move is announced after its host route, and not where the host is",
+                leads_to.is_some_and(|to| to != link) || untold,
+                "what is announced has its host route, and is elsewhere",
             )?;
         }
-        Ok(())
+        if moved || !advert.overrides {
+            return Ok(());
+        }
+        let fresh = Asked { last: now, streak: 0, interrupted: false };
+        let announced = self.announced.entry(link).or_insert(fresh);
+        if now.since(announced.last) >= Duration::from_secs(1) {
+            *announced = Asked { last: now, streak: 0, interrupted: false };
+        }
+        announced.streak += 1;
+        check(announced.streak <= ANNOUNCEMENTS_PER_SECOND, "announcements are paced")
+    }
+
+    /// Whether the engine knows an address as assigned to a link for good.
+    fn holds(&self, link: LinkId, address: Ipv6Addr) -> bool {
+        self.addresses.get(&(link, address)) == Some(&Validity::Valid)
     }
 
     fn probe(&mut self, solicit: &Solicit, now: Instant) -> &mut Probe {
@@ -382,13 +465,14 @@ mod tests {
         let ports = [UP, DOWN].map(|link| {
             let mut interface = Interface::new(lladdr(link), Stack::Linux, true);
             interface.assign(OURS);
-            (link, Port { interface, running: true })
+            (link, Port::new(interface, link, Member::default()))
         });
         Kernel {
             ports: ports.into(),
             routes: BTreeMap::from([(TARGET, DOWN)]),
             foreign: BTreeMap::new(),
             groups: BTreeSet::new(),
+            untold: BTreeSet::new(),
             on_link: UP,
             subnet: SUBNET,
             gateway: None,
@@ -397,7 +481,14 @@ mod tests {
 
     fn watch() -> Watch {
         let joined = [UP, DOWN].map(|link| (link, solicited_node(TARGET)));
-        Watch { joined: joined.into(), ..Watch::default() }
+        Watch { joined: joined.into(), ..newcomer() }
+    }
+
+    /// Knows the links, and nothing else.
+    fn newcomer() -> Watch {
+        let mut watch = Watch::default();
+        kernel().dump().iter().for_each(|event| watch.told(event, Instant::ZERO));
+        watch
     }
 
     fn answer(link: LinkId) -> (Packet<'static>, Advert) {
@@ -468,7 +559,7 @@ mod tests {
             let verdict = watch().sent(UP, &packet, &kernel, seconds(1));
             assert!(verdict.is_err(), "{packet:?}");
         }
-        let mut not_joined = Watch::default();
+        let mut not_joined = newcomer();
         assert!(not_joined.sent(UP, &packet, &kernel(), seconds(1)).is_err());
     }
 

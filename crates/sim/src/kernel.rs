@@ -11,8 +11,13 @@ use crate::frame::Datagram;
 use crate::interface::{Alarm, Effect, Interface};
 use crate::neighbor::Payload;
 
+/// `ENODEV`, as Linux says of an interface that does not exist.
+const ENODEV: i32 = 19;
 /// `ENETDOWN`, as Linux says when a route leads to an interface that is down.
 const ENETDOWN: i32 = 100;
+
+/// Length of the prefix of each address.
+pub(crate) const PREFIX_LEN: u8 = 64;
 
 #[derive(Debug)]
 pub(crate) struct Kernel {
@@ -22,7 +27,10 @@ pub(crate) struct Kernel {
     /// Host routes of others; none leads away from the relay.
     pub(crate) foreign: BTreeMap<Ipv6Addr, Option<LinkId>>,
     pub(crate) groups: BTreeSet<(LinkId, Ipv6Addr)>,
-    /// The link that the subnet is on as far as the routing table knows.
+    /// Host routes that went with their interface, of which the engine has not been told yet.
+    pub(crate) untold: BTreeSet<Ipv6Addr>,
+    /// The interface that the subnet is on as far as the routing table knows, while it has an
+    /// address there.
     pub(crate) on_link: LinkId,
     pub(crate) subnet: Ipv6Net,
     pub(crate) gateway: Option<Ipv6Addr>,
@@ -31,7 +39,23 @@ pub(crate) struct Kernel {
 #[derive(Debug)]
 pub(crate) struct Port {
     pub(crate) interface: Interface,
-    pub(crate) running: bool,
+    /// What it is connected to.
+    pub(crate) segment: LinkId,
+    pub(crate) member: Member,
+    /// Switched on.
+    pub(crate) up: bool,
+    pub(crate) carrier: bool,
+}
+
+impl Port {
+    /// One that is switched on and connected.
+    pub(crate) fn new(interface: Interface, segment: LinkId, member: Member) -> Self {
+        Self { interface, segment, member, up: true, carrier: true }
+    }
+
+    pub(crate) fn running(&self) -> bool {
+        self.up && self.carrier
+    }
 }
 
 /// What became of data that came in.
@@ -101,10 +125,12 @@ impl Kernel {
     pub(crate) fn execute(&mut self, op: KernelOp) -> Result<(), i32> {
         match op {
             KernelOp::SetRoute { target, link } => {
-                if !self.ports.get(&link).is_some_and(|port| port.running) {
+                let port = self.ports.get(&link).ok_or(ENODEV)?;
+                if !port.up {
                     return Err(ENETDOWN);
                 }
                 self.routes.insert(target, link);
+                self.untold.remove(&target);
             }
             KernelOp::DelRoute { target, link } => {
                 if self.routes.get(&target) == Some(&link) {
@@ -112,6 +138,9 @@ impl Kernel {
                 }
             }
             KernelOp::JoinGroup { link, group } => {
+                if !self.ports.contains_key(&link) {
+                    return Err(ENODEV);
+                }
                 self.groups.insert((link, group));
             }
             KernelOp::LeaveGroup { link, group } => {
@@ -129,6 +158,28 @@ impl Kernel {
         }
     }
 
+    /// Returns the interface that is connected to a segment.
+    pub(crate) fn port_on(&self, segment: LinkId) -> Option<LinkId> {
+        self.ports.iter().find(|(_, port)| port.segment == segment).map(|(link, _)| *link)
+    }
+
+    /// Removes the host routes through an interface, and returns them.
+    pub(crate) fn flush_routes(&mut self, link: LinkId) -> Vec<Ipv6Addr> {
+        let leads_here = self.routes.iter().filter(|(_, to)| **to == link);
+        let gone: Vec<_> = leads_here.map(|(target, _)| *target).collect();
+        for target in &gone {
+            self.routes.remove(target);
+            self.untold.insert(*target);
+        }
+        gone
+    }
+
+    fn has_subnet(&self, link: LinkId) -> bool {
+        self.ports.get(&link).is_some_and(|port| {
+            port.interface.addresses().any(|address| self.subnet.contains(&address))
+        })
+    }
+
     /// Whether an address is this node's own, on any link.
     pub(crate) fn owns(&self, address: Ipv6Addr) -> bool {
         self.ports.values().any(|port| port.interface.validity(address).is_some())
@@ -142,10 +193,9 @@ impl Kernel {
         }
         for (link, port) in &self.ports {
             for address in port.interface.addresses() {
-                let length = 64;
-                events.extend(Ipv6Net::new(address, length).ok().map(|address| {
-                    KernelEvent::Address { link: *link, address, tentative: false }
-                }));
+                let tentative = !port.interface.holds(address);
+                let net = Ipv6Net::new_assert(address, PREFIX_LEN);
+                events.push(KernelEvent::Address { link: *link, address: net, tentative });
             }
         }
         events.extend(self.routes.iter().map(|(target, link)| KernelEvent::Route {
@@ -164,10 +214,8 @@ impl Kernel {
     /// Returns what the kernel says of a link.
     pub(crate) fn describe(&self, link: LinkId) -> Option<KernelEvent> {
         let port = self.ports.get(&link)?;
-        let member = self.ports.keys().position(|known| *known == link)?;
-        let member = Member(u8::try_from(member).ok()?);
         let lladdr = Some(port.interface.lladdr);
-        let info = LinkInfo { member, lladdr, running: port.running };
+        let info = LinkInfo { member: port.member, lladdr, running: port.running() };
         Some(KernelEvent::Link { link, info })
     }
 
@@ -181,15 +229,16 @@ impl Kernel {
         let (link, next_hop) =
             if self.foreign.contains_key(&destination) || self.routes.contains_key(&destination) {
                 (self.leads_to(destination), Some(destination))
-            } else if self.subnet.contains(&destination) {
-                (Some(self.on_link), Some(destination))
             } else {
-                (Some(self.on_link), self.gateway)
+                // The route to the subnet comes and goes with the address.
+                let on_link = Some(self.on_link).filter(|link| self.has_subnet(*link));
+                let inside = self.subnet.contains(&destination);
+                (on_link, if inside { Some(destination) } else { self.gateway })
             };
         let (Some(link), Some(next_hop)) = (link, next_hop) else {
             return (None, Forwarded::NoRoute);
         };
-        let Some(port) = self.ports.get_mut(&link).filter(|port| port.running) else {
+        let Some(port) = self.ports.get_mut(&link).filter(|port| port.running()) else {
             return (None, Forwarded::NoRoute);
         };
         port.interface.send(next_hop, Payload::Datagram(datagram), now, effects);

@@ -6,6 +6,7 @@
 //! must never break; whoever breaks one is shown with the seed and the events that led to it.
 #![forbid(unsafe_code)]
 
+mod churn;
 mod frame;
 mod habits;
 mod host;

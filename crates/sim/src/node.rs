@@ -1,6 +1,7 @@
 //! A Magpie node: an engine and its kernel, and the loop between them that the daemon is in
 //! reality.
 
+use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
@@ -13,8 +14,7 @@ use crate::NodeId;
 use crate::frame::Frame;
 use crate::interface::{Alarm, Effect};
 use crate::invariants::{Breach, Watch};
-use crate::kernel::{Forwarded, Kernel};
-use crate::medium::Station;
+use crate::kernel::{Forwarded, Kernel, Port};
 use crate::trace::Entry;
 use crate::world::{Happening, World};
 
@@ -25,6 +25,9 @@ const NOTIFICATION_DELAY: Duration = Duration::from_micros(300);
 const TIMER_SLACK: Duration = Duration::from_micros(200);
 /// Steps between two looks at the sizes of the tables.
 const SIZE_CHECKS: u64 = 4_096;
+/// The number of the first interface that comes later; until then they are called as the segments
+/// are that they are connected to.
+const FIRST_NEW_LINK: u32 = 1_000;
 /// Timeouts in one second that make a loop.
 const TIMEOUT_LOOP: u32 = 10_000;
 
@@ -39,8 +42,16 @@ pub(crate) struct Node {
     pub(crate) life: u64,
     /// Notifications are lost until the next dump.
     pub(crate) deaf: bool,
+    /// Its address in the subnet, on the first link.
+    pub(crate) address: Ipv6Addr,
+    /// What waits for the process to go on; none while it runs.
+    pub(crate) waiting: Option<Waiting>,
+    /// How often the link-layer address on a segment has become another.
+    pub(crate) generations: BTreeMap<LinkId, u8>,
+    /// The number that the next interface gets.
+    pub(crate) next_link: u32,
     pub(crate) events: Vec<(Instant, Event)>,
-    wake: Option<Instant>,
+    pub(crate) wake: Option<Instant>,
     pub(crate) wakeups: u64,
     /// Timeouts in the present second.
     timeouts: (Instant, u32),
@@ -51,8 +62,26 @@ pub(crate) struct Node {
     notified_until: Instant,
 }
 
+/// What the kernel has for a process that is stopped.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    pub(crate) acks: Vec<Ack>,
+    /// Frames, received or sent by the kernel.
+    pub(crate) frames: Vec<(LinkId, Frame, bool)>,
+    pub(crate) news: Vec<KernelEvent>,
+    /// Notifications were lost meanwhile.
+    pub(crate) overrun: bool,
+}
+
+/// What the kernel says to a request or question.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Ack {
+    Done { request: RequestId, result: Result<(), i32> },
+    Found { request: RequestId, route: Option<FoundRoute> },
+}
+
 impl Node {
-    pub(crate) fn new(kernel: Kernel, config: Config) -> Self {
+    pub(crate) fn new(kernel: Kernel, address: Ipv6Addr, config: Config) -> Self {
         Self {
             kernel,
             config,
@@ -61,6 +90,10 @@ impl Node {
             powered: true,
             life: 0,
             deaf: false,
+            address,
+            waiting: None,
+            generations: BTreeMap::new(),
+            next_link: FIRST_NEW_LINK,
             events: Vec::new(),
             wake: None,
             wakeups: 0,
@@ -82,6 +115,7 @@ impl World {
         state.watch = Watch::default();
         state.life += 1;
         state.deaf = false;
+        state.waiting = None;
         state.wake = None;
         self.synchronize(node);
     }
@@ -90,6 +124,7 @@ impl World {
     pub fn kill(&mut self, node: NodeId) {
         let state = self.node_mut(node);
         state.engine = None;
+        state.waiting = None;
         state.life += 1;
         // Memberships end with their socket.
         state.kernel.groups.clear();
@@ -137,17 +172,6 @@ impl World {
         self.schedule(self.now() + lost_for, Happening::Overrun { node, life });
     }
 
-    /// Gives a link of a node its carrier, or takes it.
-    pub fn carrier(&mut self, node: NodeId, link: LinkId, running: bool) {
-        let kernel = &mut self.node_mut(node).kernel;
-        let Some(port) = kernel.ports.get_mut(&link) else { return };
-        port.running = running;
-        port.interface.flush_neighbors();
-        if let Some(event) = kernel.describe(link) {
-            self.notify(node, event);
-        }
-    }
-
     /// Adds a host route of somebody else; none leads away from the relay.
     pub fn add_foreign_route(&mut self, node: NodeId, target: Ipv6Addr, link: Option<LinkId>) {
         self.node_mut(node).kernel.foreign.insert(target, link);
@@ -186,25 +210,29 @@ impl World {
     }
 
     pub(crate) fn overrun_noticed(&mut self, node: NodeId, life: u64) {
-        if self.node(node).life == life {
-            self.node_mut(node).deaf = false;
+        let state = self.node_mut(node);
+        if state.life == life && state.deaf {
+            state.deaf = false;
+            if let Some(waiting) = &mut state.waiting {
+                waiting.overrun = true;
+                return;
+            }
             self.synchronize(node);
         }
     }
 
-    pub(crate) fn node_receives(&mut self, node: NodeId, link: LinkId, frame: &Frame) {
+    pub(crate) fn node_receives(&mut self, node: NodeId, segment: LinkId, frame: &Frame) {
         let now = self.now();
         let mut effects = self.take_effects();
         let state = &mut self.nodes[node.0];
-        if !state.powered || !state.kernel.ports.get(&link).is_some_and(|port| port.running) {
-            return self.give_effects(effects);
-        }
+        let link = state.kernel.port_on(segment);
+        let link = link.filter(|link| state.kernel.ports.get(link).is_some_and(Port::running));
+        let Some(link) = link.filter(|_| state.powered) else { return self.give_effects(effects) };
         match frame {
-            Frame::Nd { packet, octets } => {
+            Frame::Nd { packet, .. } => {
                 state.kernel.receive(link, packet, now, &mut self.rng, &mut effects);
-                state.watch.received(link, packet, &state.kernel, now);
                 self.kernel_effects(node, link, effects);
-                self.handle(node, Input::Frame { link, bytes: octets });
+                self.show(node, link, frame, false);
             }
             Frame::Data { datagram, .. } => {
                 let (out, forwarded) = state.kernel.receive_data(datagram, now, &mut effects);
@@ -255,7 +283,7 @@ impl World {
                 KernelOp::JoinGroup { .. } | KernelOp::LeaveGroup { .. } => {}
             }
         }
-        self.handle(node, Input::Ack { request, result });
+        self.acknowledge(node, Ack::Done { request, result });
     }
 
     /// The kernel tells the engine which route leads to a host.
@@ -265,19 +293,27 @@ impl World {
         }
         let link = self.node(node).kernel.leads_to(target);
         let found = |link| FoundRoute { egress: Egress::Device(link), prefix_len: 128 };
-        self.handle(node, Input::Route { request, route: link.map(found) });
+        self.acknowledge(node, Ack::Found { request, route: link.map(found) });
     }
 
     pub(crate) fn notified(&mut self, node: NodeId, life: u64, event: KernelEvent) {
-        if self.node(node).life == life && !self.node(node).deaf {
-            self.handle(node, Input::Kernel(event));
+        let state = self.node_mut(node);
+        if state.life != life || state.deaf {
+            return;
         }
+        if let Some(waiting) = &mut state.waiting {
+            return waiting.news.push(event);
+        }
+        if let KernelEvent::RouteGone { target, .. } = event {
+            state.kernel.untold.remove(&target);
+        }
+        self.handle(node, Input::Kernel(event));
     }
 
     pub(crate) fn wake(&mut self, node: NodeId, at: Instant) {
         let now = self.now();
         let state = self.node_mut(node);
-        if state.wake != Some(at) {
+        if state.wake != Some(at) || state.waiting.is_some() {
             return;
         }
         state.wake = None;
@@ -297,13 +333,14 @@ impl World {
 
     /// Hands one input to the engine and does what it wants.
     pub(crate) fn handle(&mut self, node: NodeId, input: Input<'_>) {
-        if let Input::Kernel(KernelEvent::Link { link, info }) = input {
-            self.node_mut(node).watch.runs(link, info.running);
+        let now = self.now();
+        if let Input::Kernel(event) = input {
+            self.node_mut(node).watch.told(&event, now);
         }
         self.drive(node, |engine, now| engine.handle(input, now));
     }
 
-    fn drive(&mut self, node: NodeId, step: impl FnOnce(&mut Engine, Instant)) {
+    pub(crate) fn drive(&mut self, node: NodeId, step: impl FnOnce(&mut Engine, Instant)) {
         let now = self.now();
         let Some(engine) = self.nodes[node.0].engine.as_mut() else { return };
         step(engine, now);
@@ -336,7 +373,7 @@ impl World {
             Output::Transmit(transmit) => {
                 let verdict = state.watch.sent(transmit.link, &transmit.packet, &state.kernel, now);
                 let frame = Frame::nd(transmit.packet);
-                self.transmit(transmit.link, Station::Node(node), frame);
+                self.send_from(node, transmit.link, frame);
                 if let Err(breach) = verdict {
                     self.fail(breach);
                 }
@@ -372,10 +409,8 @@ impl World {
         for effect in effects.drain(..) {
             match effect {
                 Effect::Send(frame) => {
-                    if let Frame::Nd { octets, .. } = &frame {
-                        self.handle(node, Input::Outgoing { link, bytes: octets });
-                    }
-                    self.transmit(link, Station::Node(node), frame);
+                    self.show(node, link, &frame, true);
+                    self.send_from(node, link, frame);
                 }
                 Effect::Alarm(alarm, at) => {
                     self.schedule(at, Happening::KernelAlarm { node, link, alarm });
@@ -384,13 +419,16 @@ impl World {
                     self.trace(Entry::Miss { node, link, target });
                     self.notify(node, KernelEvent::Miss { link, target });
                 }
-                Effect::NoRouter(_) | Effect::Settled(..) => {}
+                Effect::Settled(address, validity) => {
+                    self.node_settled(node, link, address, validity);
+                }
+                Effect::NoRouter(_) => {}
             }
         }
         self.give_effects(effects);
     }
 
-    fn notify(&mut self, node: NodeId, event: KernelEvent) {
+    pub(crate) fn notify(&mut self, node: NodeId, event: KernelEvent) {
         let life = self.node(node).life;
         if self.node(node).deaf {
             return;
@@ -403,7 +441,13 @@ impl World {
     }
 
     /// Says that notifications were lost, and dumps everything.
-    fn synchronize(&mut self, node: NodeId) {
+    pub(crate) fn synchronize(&mut self, node: NodeId) {
+        let state = self.node_mut(node);
+        let gone: Vec<_> = state.watch.links_gone(&state.kernel).collect();
+        for link in gone {
+            self.handle(node, Input::Kernel(KernelEvent::LinkGone { link }));
+        }
+        self.node_mut(node).kernel.untold.clear();
         self.handle(node, Input::Kernel(KernelEvent::Overrun));
         for event in self.node(node).kernel.dump() {
             self.handle(node, Input::Kernel(event));

@@ -33,6 +33,21 @@ pub(crate) enum Entry {
     Settled { address: Ipv6Addr, validity: Validity },
     Moved { address: Ipv6Addr, to: Option<LinkId> },
     Doze { address: Ipv6Addr, awake: bool },
+    /// An interface of a node comes, goes or changes.
+    Port { node: NodeId, link: LinkId, segment: LinkId, change: Change },
+    Paused { node: NodeId, paused: bool },
+}
+
+/// What happens to an interface.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Change {
+    PluggedIn,
+    Unplugged,
+    SwitchedOn,
+    SwitchedOff,
+    CarrierFound,
+    CarrierLost,
+    Readdressed,
 }
 
 impl Trace {
@@ -86,6 +101,8 @@ impl Entry {
             Self::Settled { .. } => 5,
             Self::Moved { .. } => 6,
             Self::Doze { .. } => 7,
+            Self::Port { .. } => 8,
+            Self::Paused { .. } => 9,
         }
     }
 
@@ -118,6 +135,8 @@ impl Entry {
             Self::Settled { address: own, .. }
             | Self::Moved { address: own, .. }
             | Self::Doze { address: own, .. } => *own == address,
+            // These concern everybody.
+            Self::Port { .. } | Self::Paused { .. } => true,
         }
     }
 }
@@ -148,6 +167,10 @@ impl fmt::Display for Entry {
             Self::Settled { address, validity } => write!(f, "{address} is {validity:?}"),
             Self::Moved { address, to: Some(link) } => write!(f, "{address} goes to {}", link.0),
             Self::Moved { address, to: None } => write!(f, "{address} leaves"),
+            Self::Port { node, link, segment, change } => {
+                write!(f, "{node:?} interface {} on link {}: {change:?}", link.0, segment.0)
+            }
+            Self::Paused { node, paused } => write!(f, "{node:?} paused: {paused}"),
             Self::Doze { address, awake } => write!(f, "{address} awake: {awake}"),
         }
     }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ipnet::Ipv6Net;
-use magpie_engine::{Config, Instant, KernelEvent, KernelOp, LinkId, RequestId};
+use magpie_engine::{Config, Instant, KernelEvent, KernelOp, LinkId, Member, RequestId};
 use magpie_wire::{LinkAddr, Packet};
 
 use crate::frame::{Datagram, Frame, PingId};
@@ -36,7 +36,7 @@ pub struct World {
     segments: Vec<Segment>,
     pub(crate) hosts: Vec<Host>,
     pub(crate) nodes: Vec<Node>,
-    router: Option<HostId>,
+    pub(crate) router: Option<HostId>,
     trace: Trace,
     /// When each request was sent and answered.
     pings: Vec<(Instant, Option<Instant>)>,
@@ -47,7 +47,7 @@ pub struct World {
     pub(crate) unroutable: u64,
     /// Frames sent by everybody, and solicitations for everybody by Magpies.
     sent: u64,
-    duplicates_allowed: bool,
+    pub(crate) duplicates_allowed: bool,
 }
 
 /// Something that is going to happen.
@@ -60,6 +60,11 @@ pub(crate) enum Happening {
     Find { node: NodeId, life: u64, request: RequestId, target: Ipv6Addr },
     Notify { node: NodeId, life: u64, event: KernelEvent },
     Overrun { node: NodeId, life: u64 },
+    /// A node gives an interface its addresses.
+    Configure { node: NodeId, link: LinkId },
+    /// A node advertises itself as a router.
+    Beacon { node: NodeId, link: LinkId },
+    Continue { node: NodeId, life: u64 },
     Habit { host: HostId, habit: Habit },
     Talk { conversation: Conversation },
 }
@@ -127,7 +132,7 @@ impl World {
         self.attach(router, link);
         self.router = Some(router);
         for node in &mut self.nodes {
-            if node.kernel.on_link == link {
+            if node.kernel.port_on(link) == Some(node.kernel.on_link) {
                 node.kernel.gateway = Some(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1));
             }
         }
@@ -181,15 +186,13 @@ impl World {
     pub fn add_node(&mut self, links: &[LinkId], config: Config) -> NodeId {
         let node = NodeId(self.nodes.len());
         let number = u64::try_from(node.0).unwrap_or(u64::MAX) + 1;
-        let ports = links.iter().enumerate().map(|(index, link)| {
-            let lladdr = station_address(2, number << 8 | u64::from(link.0));
-            let mut interface = Interface::new(lladdr, Stack::Linux, true);
-            let id = u128::from(number << 16 | u64::from(link.0)) | 0xa << 48;
-            interface.assign(Ipv6Addr::from(0xfe80 << 112 | id));
-            if index == 0 {
+        let ports = links.iter().zip(0..).map(|(link, member)| {
+            let mut interface = Interface::new(node_lladdr(node, *link, 0), Stack::Linux, true);
+            interface.assign(node_link_local(node, *link, 0));
+            if member == 0 {
                 interface.assign(in_subnet(0xa0 + number));
             }
-            (*link, Port { interface, running: true })
+            (*link, Port::new(interface, *link, Member(member)))
         });
         let on_link = *links.first().expect("a node has links");
         let router_is_there =
@@ -199,11 +202,13 @@ impl World {
             routes: std::collections::BTreeMap::new(),
             foreign: std::collections::BTreeMap::new(),
             groups: std::collections::BTreeSet::new(),
+            untold: std::collections::BTreeSet::new(),
             on_link,
             subnet: SUBNET,
             gateway: router_is_there.then_some(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1)),
         };
-        self.nodes.push(Node::new(kernel, config));
+        let address = in_subnet(0xa0 + number);
+        self.nodes.push(Node::new(kernel, address, config));
         for link in links {
             if let Some(port) = self.nodes[node.0].kernel.ports.get(link) {
                 let lladdr = port.interface.lladdr;
@@ -523,6 +528,9 @@ impl World {
             }
             Happening::Notify { node, life, event } => self.notified(node, life, event),
             Happening::Overrun { node, life } => self.overrun_noticed(node, life),
+            Happening::Configure { node, link } => self.configure_port(node, link),
+            Happening::Beacon { node, link } => self.advertise_router(node, link),
+            Happening::Continue { node, life } => self.go_on(node, life),
             Happening::Habit { host, habit } => self.follow(host, habit),
             Happening::Talk { conversation } => self.talk(conversation),
         }
@@ -548,7 +556,7 @@ impl World {
         self.host_effects(host, effects);
     }
 
-    fn host_effects(&mut self, host: HostId, mut effects: Vec<Effect>) {
+    pub(crate) fn host_effects(&mut self, host: HostId, mut effects: Vec<Effect>) {
         for effect in effects.drain(..) {
             match effect {
                 Effect::Send(frame) => {
@@ -610,7 +618,7 @@ impl World {
     }
 
     /// Returns the router that hosts on a link learn of: the real one, or a Magpie.
-    fn gateway_on(&self, link: LinkId) -> Option<Ipv6Addr> {
+    pub(crate) fn gateway_on(&self, link: LinkId) -> Option<Ipv6Addr> {
         let router = self.router.map(|router| &self.hosts[router.0]);
         if let Some(router) = router.filter(|router| router.link == Some(link)) {
             return router.interface.link_local();
@@ -618,7 +626,9 @@ impl World {
         self.nodes
             .iter()
             .filter(|node| node.powered)
-            .find_map(|node| node.kernel.ports.get(&link)?.interface.link_local())
+            .filter_map(|node| node.kernel.ports.get(&node.kernel.port_on(link)?))
+            .filter(|port| port.running())
+            .find_map(|port| port.interface.link_local())
     }
 
     /// Whether the hardware of a station lets a frame through that reaches it. Nodes hear all
@@ -633,11 +643,11 @@ impl World {
         }
     }
 
-    fn segment(&self, link: LinkId) -> &Segment {
+    pub(crate) fn segment(&self, link: LinkId) -> &Segment {
         &self.segments[index(link)]
     }
 
-    fn segment_mut(&mut self, link: LinkId) -> &mut Segment {
+    pub(crate) fn segment_mut(&mut self, link: LinkId) -> &mut Segment {
         &mut self.segments[index(link)]
     }
 }
@@ -645,6 +655,20 @@ impl World {
 /// Where a link stands among the segments: they are numbered from one, as the kernel does.
 fn index(link: LinkId) -> usize {
     usize::try_from(link.0).expect("32 bits fit") - 1
+}
+
+/// Returns the link-layer address of a node on a segment; each generation has another.
+pub(crate) fn node_lladdr(node: NodeId, segment: LinkId, generation: u8) -> LinkAddr {
+    let [.., number] = (node.0 + 1).to_be_bytes();
+    let [.., high, low] = segment.0.to_be_bytes();
+    LinkAddr([2, 2, generation, high, number, low])
+}
+
+/// Returns the link-local address that a node makes of its link-layer address.
+pub(crate) fn node_link_local(node: NodeId, segment: LinkId, generation: u8) -> Ipv6Addr {
+    let LinkAddr([a, b, c, d, e, f]) = node_lladdr(node, segment, generation);
+    let pair = |high: u8, low: u8| u16::from_be_bytes([high, low]);
+    Ipv6Addr::new(0xfe80, 0, 0, 0, 0xa, pair(a, b), pair(c, d), pair(e, f))
 }
 
 fn station_address(kind: u8, number: u64) -> LinkAddr {
