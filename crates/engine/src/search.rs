@@ -39,13 +39,19 @@ impl Engine {
 
     /// Looks for a target that this host's own kernel looks for on `link`.
     pub(crate) fn look_up_for_kernel(&mut self, target: Ipv6Addr, link: LinkId, now: Instant) {
+        let Decision::Probe(to) = self.decide(target, link) else { return };
         if let Some(resolution) = self.resolutions.get_mut(&target) {
+            // The kernel looks for it elsewhere, too: it may be on the link that was left out.
             if let Phase::Search(search) = &mut resolution.phase {
-                search.kernel |= link == resolution.origin;
+                if link == resolution.origin {
+                    search.kernel = true;
+                } else {
+                    search.widened = true;
+                    search.to = search.to.union(to);
+                }
             }
             return;
         }
-        let Decision::Probe(to) = self.decide(target, link) else { return };
         if !self.is_held_down(target, link, to, now) {
             self.begin_search(target, link, to, true, now);
         }

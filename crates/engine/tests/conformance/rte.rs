@@ -396,6 +396,18 @@ fn rte_13_a_miss_is_searched_for_everywhere_and_held_down() {
 }
 
 #[test]
+fn rte_13_a_host_that_the_kernel_still_knows_is_found_where_it_is() {
+    let mut bench = Bench::new();
+    bench.host(X, DN, MH);
+    // It verifies its neighbor entry on dn, and is asked for X on up as well.
+    bench.kernel_sends(DN, &ns(X));
+    bench.kernel_sends(UP, &ns(X));
+    assert_eq!(bench.binding(X), None);
+    bench.advance(Duration::from_secs(1));
+    assert_eq!(bench.routes.get(&X), Some(&DN));
+}
+
+#[test]
 fn rte_13_saved_hosts_are_verified_not_believed() {
     for lladdr in [Some(MH), None] {
         let mut bench = Bench::new();
