@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::Ipv6Net;
 use magpie_engine::{Engine, Input, KernelEvent, LinkId, Member};
 
+use crate::NodeId;
 use crate::frame::Frame;
 use crate::interface::{Interface, Stack, Validity};
 use crate::invariants::Breach;
@@ -15,7 +16,6 @@ use crate::medium::Station;
 use crate::node::{Ack, Waiting};
 use crate::trace::{Change, Entry};
 use crate::world::{Happening, World, node_link_local, node_lladdr};
-use crate::NodeId;
 
 /// How soon a new interface gets its addresses, at most, if nobody delays it.
 const CONFIGURATION_DELAY: Duration = Duration::from_millis(100);

@@ -8,8 +8,8 @@ use magpie_engine::{
     Config, Engine, Event, Instant, KernelEvent, KernelOp, LinkId, LinkInfo, Member,
 };
 use magpie_wire::{
-    ALL_NODES, ALL_ROUTERS, Advert, LinkAddr, Message, Packet, Solicit, is_proxiable, multicast_lladdr,
-    solicited_node,
+    ALL_NODES, ALL_ROUTERS, Advert, LinkAddr, Message, Packet, Solicit, is_proxiable,
+    multicast_lladdr, solicited_node,
 };
 
 use crate::interface::Validity;

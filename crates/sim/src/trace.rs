@@ -25,17 +25,52 @@ pub(crate) struct Trace {
 
 #[derive(Debug)]
 pub(crate) enum Entry {
-    Frame { by: Station, link: LinkId, frame: Rc<Frame> },
-    Wanted { node: NodeId, op: KernelOp },
-    Done { node: NodeId, op: KernelOp, result: Result<(), i32> },
-    Event { node: NodeId, event: Event },
-    Miss { node: NodeId, link: LinkId, target: Ipv6Addr },
-    Settled { address: Ipv6Addr, validity: Validity },
-    Moved { address: Ipv6Addr, to: Option<LinkId> },
-    Doze { address: Ipv6Addr, awake: bool },
+    Frame {
+        by: Station,
+        link: LinkId,
+        frame: Rc<Frame>,
+    },
+    Wanted {
+        node: NodeId,
+        op: KernelOp,
+    },
+    Done {
+        node: NodeId,
+        op: KernelOp,
+        result: Result<(), i32>,
+    },
+    Event {
+        node: NodeId,
+        event: Event,
+    },
+    Miss {
+        node: NodeId,
+        link: LinkId,
+        target: Ipv6Addr,
+    },
+    Settled {
+        address: Ipv6Addr,
+        validity: Validity,
+    },
+    Moved {
+        address: Ipv6Addr,
+        to: Option<LinkId>,
+    },
+    Doze {
+        address: Ipv6Addr,
+        awake: bool,
+    },
     /// An interface of a node comes, goes or changes.
-    Port { node: NodeId, link: LinkId, segment: LinkId, change: Change },
-    Paused { node: NodeId, paused: bool },
+    Port {
+        node: NodeId,
+        link: LinkId,
+        segment: LinkId,
+        change: Change,
+    },
+    Paused {
+        node: NodeId,
+        paused: bool,
+    },
 }
 
 /// What happens to an interface.

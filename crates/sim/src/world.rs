@@ -52,21 +52,66 @@ pub struct World {
 
 /// Something that is going to happen.
 pub(crate) enum Happening {
-    Deliver { link: LinkId, station: Station, frame: Rc<Frame> },
-    HostAlarm { host: HostId, alarm: Alarm },
-    KernelAlarm { node: NodeId, link: LinkId, alarm: Alarm },
-    Wake { node: NodeId, at: Instant },
-    Execute { node: NodeId, life: u64, request: RequestId, op: KernelOp },
-    Find { node: NodeId, life: u64, request: RequestId, target: Ipv6Addr },
-    Notify { node: NodeId, life: u64, event: KernelEvent },
-    Overrun { node: NodeId, life: u64 },
+    Deliver {
+        link: LinkId,
+        station: Station,
+        frame: Rc<Frame>,
+    },
+    HostAlarm {
+        host: HostId,
+        alarm: Alarm,
+    },
+    KernelAlarm {
+        node: NodeId,
+        link: LinkId,
+        alarm: Alarm,
+    },
+    Wake {
+        node: NodeId,
+        at: Instant,
+    },
+    Execute {
+        node: NodeId,
+        life: u64,
+        request: RequestId,
+        op: KernelOp,
+    },
+    Find {
+        node: NodeId,
+        life: u64,
+        request: RequestId,
+        target: Ipv6Addr,
+    },
+    Notify {
+        node: NodeId,
+        life: u64,
+        event: KernelEvent,
+    },
+    Overrun {
+        node: NodeId,
+        life: u64,
+    },
     /// A node gives an interface its addresses.
-    Configure { node: NodeId, link: LinkId },
+    Configure {
+        node: NodeId,
+        link: LinkId,
+    },
     /// A node advertises itself as a router.
-    Beacon { node: NodeId, link: LinkId },
-    Continue { node: NodeId, life: u64 },
-    Habit { host: HostId, habit: Habit },
-    Talk { conversation: Conversation },
+    Beacon {
+        node: NodeId,
+        link: LinkId,
+    },
+    Continue {
+        node: NodeId,
+        life: u64,
+    },
+    Habit {
+        host: HostId,
+        habit: Habit,
+    },
+    Talk {
+        conversation: Conversation,
+    },
 }
 
 impl World {
@@ -666,9 +711,9 @@ pub(crate) fn node_lladdr(node: NodeId, segment: LinkId, generation: u8) -> Link
 
 /// Returns the link-local address that a node makes of its link-layer address.
 pub(crate) fn node_link_local(node: NodeId, segment: LinkId, generation: u8) -> Ipv6Addr {
-    let LinkAddr([a, b, c, d, e, f]) = node_lladdr(node, segment, generation);
-    let pair = |high: u8, low: u8| u16::from_be_bytes([high, low]);
-    Ipv6Addr::new(0xfe80, 0, 0, 0, 0xa, pair(a, b), pair(c, d), pair(e, f))
+    let octets = node_lladdr(node, segment, generation).0;
+    let id = octets.into_iter().fold(0xa, |id, octet| id << 8 | u128::from(octet));
+    Ipv6Addr::from(0xfe80 << 112 | id)
 }
 
 fn station_address(kind: u8, number: u64) -> LinkAddr {

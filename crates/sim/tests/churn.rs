@@ -61,8 +61,8 @@ impl Network {
     /// Checks that host routes lead to those on the second link, where the kernel does not look
     /// of itself, and that nothing is left of interfaces that are gone.
     fn agrees(&self) {
-        let down = self.world.port(self.node, self.down).unwrap();
-        let up = self.world.port(self.node, self.up).unwrap();
+        let down = self.world.port(self.node, self.down).expect("the link is there");
+        let up = self.world.port(self.node, self.up).expect("the link is there");
         let routes = self.world.routes(self.node);
         for host in &self.hosts {
             let address = self.world.address(*host);
