@@ -14,7 +14,7 @@ use crate::search::RETRANS_TIMER;
 
 impl Engine {
     /// Sends the announcement that waits for the confirmation that has just come, if any.
-    pub(crate) fn announce(&mut self, target: Ipv6Addr, now: Instant) {
+    pub(crate) fn announce_move(&mut self, target: Ipv6Addr, now: Instant) {
         let Some(binding) = self.bindings.get_mut(target) else { return };
         let Some(announcement) = &mut binding.announcement else { return };
         if announcement.until < now {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
+use std::ops::Bound;
 use std::time::Duration;
 
 use magpie_wire::{Advert, LinkAddr};
@@ -42,6 +43,10 @@ pub(crate) struct Binding {
     pub(crate) claim_decided: Option<Instant>,
     pub(crate) upkeep: Upkeep,
     pub(crate) announcement: Option<Announcement>,
+    /// It was confirmed for the first time, and others have not been told yet.
+    pub(crate) is_news: bool,
+    /// Neighbors are to be told of it as soon as it is verified.
+    pub(crate) is_awaited: bool,
     /// When a neighbor on its own link first asked for it without it being verified since.
     pub(crate) doubted: Option<Instant>,
     /// The link of the latest confirmation, if the target is now said to be elsewhere.
@@ -149,6 +154,8 @@ impl Binding {
             claim_decided: None,
             upkeep: Upkeep { sent: 0, next: now },
             announcement: None,
+            is_news: false,
+            is_awaited: false,
             doubted: None,
             moved_from: None,
             due: None,
@@ -214,6 +221,14 @@ impl Bindings {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Ipv6Addr, &Binding)> {
         self.table.iter().map(|(target, binding)| (*target, binding))
+    }
+
+    /// Returns the bindings behind a bound, by address.
+    pub(crate) fn range(
+        &self,
+        from: Bound<Ipv6Addr>,
+    ) -> impl Iterator<Item = (Ipv6Addr, &Binding)> {
+        self.table.range((from, Bound::Unbounded)).map(|(target, binding)| (*target, binding))
     }
 
     /// Whether one more binding may be made for a place.

@@ -118,7 +118,7 @@ impl Engine {
             return self.counters.count(Discard::DadRepeated);
         }
         self.probes_seen.remember(probe);
-        self.release(target);
+        self.end_hold_down(target);
         let until = now + TENTATIVE_TIME;
         match self.bindings.get_mut(target) {
             None => {

@@ -40,8 +40,8 @@ const LEFTOVERS_TIME: Duration = Duration::from_secs(30);
 ///    nothing, then the next `handle`.
 /// 2. `now` never goes back. Several inputs may share one `now`.
 /// 3. [`poll_timeout`](Self::poll_timeout) changes only through `handle`,
-///    [`reconfigure`](Self::reconfigure) and [`shut_down`](Self::shut_down). When its instant has
-///    come, [`Input::Timeout`] is due, before any frame that came later.
+///    [`reconfigure`](Self::reconfigure), [`announce`](Self::announce),
+///    [`release`](Self::release) and [`shut_down`](Self::shut_down). When its instant has come, [`Input::Timeout`] is due, before any frame that came later.
 /// 4. Outputs are carried out in their order. Every [`Output::Kernel`] gets exactly one
 ///    [`Input::Ack`], also on failure.
 /// 5. At the start, and whenever notifications were lost: an `Overrun` event, then a dump of all
@@ -83,6 +83,11 @@ pub struct Engine {
     /// Until when host routes of a predecessor may wait for the subnet to become known.
     pub(crate) leftovers_until: Instant,
     pub(crate) leftovers_due: Option<Instant>,
+    /// Links that are gone, and what neighbors there hold for our link-layer address, by the
+    /// places whose next device they may be.
+    pub(crate) former: BTreeMap<Member, (LinkId, LinkAddr)>,
+    /// The time of the call under way.
+    pub(crate) clock: Instant,
     last_request: u64,
     prefix_due: Option<Instant>,
     delayed_due: Option<Instant>,
@@ -129,6 +134,8 @@ impl Engine {
             rng: fastrand::Rng::with_seed(seed),
             syncing: true,
             rarely: Rarely::new(),
+            former: BTreeMap::new(),
+            clock: now,
             last_request: 0,
             leftovers_until: now + LEFTOVERS_TIME,
             leftovers_due: None,
@@ -139,6 +146,7 @@ impl Engine {
 
     /// Applies one input. Drain [`poll_output`](Self::poll_output) before the next.
     pub fn handle(&mut self, input: Input<'_>, now: Instant) {
+        self.clock = now;
         match input {
             Input::Frame { link, bytes } => self.on_frame(link, bytes, now),
             Input::Outgoing { link, bytes } => match OwnMessage::parse(bytes) {
@@ -177,6 +185,9 @@ impl Engine {
     /// `members` tells the places of the present links in them; links that are not in them any
     /// longer are reported gone before.
     pub fn reconfigure(&mut self, config: Config, members: &[(LinkId, Member)], now: Instant) {
+        self.clock = now;
+        // The places are counted anew.
+        self.former.clear();
         if config.limits.seen != self.config.limits.seen {
             self.seen = SeenTargets::new(config.limits.seen, self.rng.u64(..));
         }
@@ -231,6 +242,27 @@ impl Engine {
             self.advertise_multicast_router(link, false);
         }
         self.links.clear();
+    }
+
+    /// Ends the work on one link in good order, as [`shut_down`](Self::shut_down) does on all:
+    /// host routes removed, groups left, switches told. Afterwards the link is unknown, as after
+    /// `LinkGone`, which may follow.
+    pub fn release(&mut self, link: LinkId, now: Instant) {
+        self.clock = now;
+        let Some(state) = self.links.get(&link) else { return };
+        if state.router_discovery.advertised() {
+            self.advertise_multicast_router(link, false);
+        }
+        let routed: Vec<_> = self.routes.targets_on(link).collect();
+        for target in routed {
+            self.routes.want(target, None);
+            self.reconcile_route(target);
+        }
+        for group in self.groups.release(link) {
+            self.request(KernelOp::LeaveGroup { link, group });
+        }
+        self.on_link_gone(link, now);
+        self.update_shared_timers();
     }
 
     /// Returns all bindings, by address.
@@ -357,6 +389,7 @@ impl Engine {
                     self.reconcile_route(target);
                 }
                 Timer::Link(link) => self.on_router_discovery_due(link, now),
+                Timer::Notice(link) => self.on_notice_due(link, now),
                 Timer::Delayed => {
                     self.delayed_due = None;
                     while let Some(delayed) = self.delayed.pop(now) {

@@ -64,6 +64,14 @@ impl Groups {
         self.joined.remove(&link);
     }
 
+    /// Takes all memberships on a link, to end them.
+    pub(crate) fn release(&mut self, link: LinkId) -> Vec<Ipv6Addr> {
+        let here = self.members.iter().filter(|((on, _), member)| *on == link && member.joined);
+        let groups = here.map(|((_, group), _)| *group).collect();
+        self.forget_link(link);
+        groups
+    }
+
     /// Takes any membership, to end it.
     pub(crate) fn pop(&mut self) -> Option<(LinkId, Ipv6Addr)> {
         while let Some((key, member)) = self.members.pop_first() {

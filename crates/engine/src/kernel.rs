@@ -166,6 +166,7 @@ impl Engine {
 
     fn on_link(&mut self, id: LinkId, info: LinkInfo, now: Instant) {
         let was_usable = self.links.get(&id).map(Link::usable);
+        let known_by = self.known_by(id, info);
         let link =
             self.links.entry(id).or_insert_with(|| Link::new(info, &self.config.limits, now));
         link.info = info;
@@ -191,6 +192,22 @@ impl Engine {
             (true, false) => self.on_link_down(id),
             _ => {}
         }
+        if let Some((known_as, lladdr)) = known_by
+            && info.lladdr.is_some_and(|new| new != lladdr)
+        {
+            self.begin_round(id, known_as, now);
+        }
+    }
+
+    /// Returns which link neighbors of `id` know, and by which link-layer address: the device of
+    /// before in the same place, if this is a new one. What stands for any number of devices has
+    /// no such place.
+    fn known_by(&mut self, id: LinkId, info: LinkInfo) -> Option<(LinkId, LinkAddr)> {
+        match self.links.get(&id) {
+            Some(link) => link.info.lladdr.map(|lladdr| (id, lladdr)),
+            None => self.former.remove(&info.member),
+        }
+        .filter(|(_, lladdr)| lladdr.is_station())
     }
 
     /// Nothing that was sure is sure any longer.
@@ -216,6 +233,7 @@ impl Engine {
             link.router_discovery.restart();
         }
         self.hurry_router_discovery(id, now);
+        self.resume_notices(id, now);
     }
 
     /// Nothing on the link is sure any longer. Host routes stay as they are: without carrier the
@@ -234,7 +252,7 @@ impl Engine {
         }
     }
 
-    fn on_link_gone(&mut self, id: LinkId, now: Instant) {
+    pub(crate) fn on_link_gone(&mut self, id: LinkId, now: Instant) {
         let here: Vec<_> = self.bindings_on(id).collect();
         self.routes.forget_link(id);
         self.groups.forget_link(id);
@@ -265,6 +283,11 @@ impl Engine {
         }
         if let Some(mut link) = self.links.remove(&id) {
             self.timers.set(&mut link.due, Timer::Link(id), None);
+            self.timers.set(&mut link.notices.due, Timer::Notice(id), None);
+            let LinkInfo { member, lladdr, .. } = link.info;
+            if let Some(lladdr) = lladdr.filter(|_| !self.config.link(member).plural) {
+                self.former.insert(member, (id, lladdr));
+            }
         }
         self.on_addresses_changed(now);
     }
@@ -293,6 +316,7 @@ impl Engine {
             self.search_on(id, now);
             self.on_link_up(id, now);
         }
+        self.resume_notices(id, now);
     }
 
     fn on_address_gone(&mut self, id: LinkId, address: Ipv6Addr) {

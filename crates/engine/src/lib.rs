@@ -8,8 +8,8 @@
 //!
 //! The modules follow the messages: `solicit` and `advert` react to what comes in, `dad` to
 //! duplicate address detection; `search` looks for the unknown, `nud` keeps the known, `claim`
-//! decides who is right when two places claim the same address, and `announce` tells of moves;
-//! `direct` answers by rules and routes alone; `kernel` follows this host's own links, addresses
+//! decides who is right when two places claim the same address, `announce` tells of moves, and
+//! `notice` tells a link what it would know wrong otherwise; `direct` answers by rules and routes alone; `kernel` follows this host's own links, addresses
 //! and routes. What is answered for at all is decided by `rules`; `policy` applies them. `send`
 //! alone builds messages.
 #![forbid(unsafe_code)]
@@ -32,6 +32,7 @@ mod limit;
 mod link;
 mod member;
 mod mrd;
+mod notice;
 mod nud;
 mod output;
 mod policy;

@@ -8,6 +8,7 @@ use magpie_wire::LinkAddr;
 
 use crate::limit::{Recent, TokenBucket};
 use crate::mrd::RouterDiscovery;
+use crate::notice::Notices;
 use crate::resolution::Charged;
 use crate::{Instant, Limits, LinkInfo, NaSource};
 
@@ -31,6 +32,8 @@ pub(crate) struct Link {
     resolutions: usize,
     kernel_resolutions: usize,
     pub(crate) router_discovery: RouterDiscovery,
+    /// What neighbors are still to be told.
+    pub(crate) notices: Notices,
     /// When router discovery has something to do.
     pub(crate) due: Option<Instant>,
 }
@@ -57,6 +60,7 @@ impl Link {
             resolutions: 0,
             kernel_resolutions: 0,
             router_discovery: RouterDiscovery::default(),
+            notices: Notices::default(),
             due: None,
         }
     }
@@ -116,7 +120,7 @@ impl Link {
         }
     }
 
-    fn assigned(&self) -> impl Iterator<Item = Ipv6Addr> + '_ {
+    pub(crate) fn assigned(&self) -> impl Iterator<Item = Ipv6Addr> + '_ {
         self.addresses.iter().filter(|own| !own.tentative).map(|own| own.net.addr())
     }
 }

@@ -93,6 +93,7 @@ impl Engine {
         let upkeep = self.next_upkeep(now);
         let Some(binding) = self.bindings.get_mut(target) else { return };
         let first = binding.confirmed.is_none();
+        binding.is_news |= first;
         binding.confirmed = Some(now);
         binding.reachable_until = Some(now + lasts);
         binding.seen = now;
@@ -212,8 +213,9 @@ impl Engine {
         if !binding.is_reachable(now) || !self.is_routed(target, binding.link) {
             return;
         }
-        self.announce(target, now);
+        self.announce_move(target, now);
         self.answer_waiting(target, now);
+        self.note_routed(target, now);
     }
 
     /// Learns that a target may be somewhere. Nothing is promised before it has answered a probe
@@ -229,7 +231,7 @@ impl Engine {
         if self.is_own_address(target, link) {
             return;
         }
-        self.release(target);
+        self.end_hold_down(target);
         match self.bindings.get_mut(target) {
             Some(binding) if binding.link == link && binding.lladdr == Some(lladdr) => {
                 binding.seen = now;

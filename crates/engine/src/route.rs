@@ -231,6 +231,12 @@ impl Routes {
         self.table.get(&target)?.wanted
     }
 
+    /// Returns the targets whose routes lead to a link, or should.
+    pub(crate) fn targets_on(&self, link: LinkId) -> impl Iterator<Item = Ipv6Addr> + '_ {
+        let leads = move |route: &HostRoute| [route.wanted, route.installed].contains(&Some(link));
+        self.table.iter().filter(move |(_, route)| leads(route)).map(|(target, _)| *target)
+    }
+
     pub(crate) fn get_mut(&mut self, target: Ipv6Addr) -> Option<&mut HostRoute> {
         self.table.get_mut(&target)
     }

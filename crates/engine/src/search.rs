@@ -195,7 +195,7 @@ impl Engine {
     }
 
     /// The target has shown itself: it may be searched for again at once.
-    pub(crate) fn release(&mut self, target: Ipv6Addr) {
+    pub(crate) fn end_hold_down(&mut self, target: Ipv6Addr) {
         for link in self.links.keys() {
             self.held_down.remove((target, *link));
         }

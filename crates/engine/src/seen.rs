@@ -1,5 +1,6 @@
 //! Which targets were asked for lately, and answered.
 
+use std::cmp::Reverse;
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
@@ -112,6 +113,15 @@ impl SeenTargets {
         let mut list: Vec<_> = seen.collect();
         list.sort_unstable_by_key(|seen| (seen.target, seen.link));
         list
+    }
+
+    /// Returns the targets that were asked for on `link` most lately and answered, the latest
+    /// first, `most` at most.
+    pub(crate) fn latest(&self, link: LinkId, most: usize) -> Vec<Ipv6Addr> {
+        let here = self.places.iter().flatten().filter(|seen| seen.link == link);
+        let mut seen: Vec<_> = here.filter(|seen| seen.answered > 0).collect();
+        seen.sort_unstable_by_key(|seen| (Reverse(seen.last), seen.target));
+        seen.into_iter().take(most).map(|seen| seen.target).collect()
     }
 
     fn row(&mut self, target: Ipv6Addr, link: LinkId) -> &mut [Option<Seen>] {

@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use magpie_wire::{
-    ALL_NODES, ALL_SNOOPERS, Advert, LinkAddr, Message, MulticastRouterAdvert, Nonce, Packet,
+    ALL_NODES, ALL_ROUTERS, ALL_SNOOPERS, Advert, LinkAddr, Message, MulticastRouterAdvert, Nonce, Packet,
     Solicit, multicast_lladdr, solicited_node,
 };
 
@@ -151,6 +151,15 @@ impl Engine {
         }
     }
 
+    /// Tells the routers on `link` that `target` is here, in case they want to send to it soon (RFC
+    /// 9131 section 6.1.2): without the O flag, since whoever knows better is right.
+    pub(crate) fn advertise_to_routers(&mut self, link: LinkId, target: Ipv6Addr, router: bool) {
+        let flags = Flags { router, solicited: false, overrides: false };
+        if self.advert(link, target, ALL_ROUTERS, multicast_lladdr(ALL_ROUTERS), flags) {
+            self.counters.adverts_sent_unsolicited += 1;
+        }
+    }
+
     fn advert(
         &mut self,
         id: LinkId,
@@ -170,7 +179,12 @@ impl Engine {
         let lladdr = link.lladdr();
         let advert = Advert {
             target,
-            router: policy.router_flag.of(flags.router),
+            // For an address of the link itself we say what the kernel says.
+            router: if link.owns(target) {
+                flags.router
+            } else {
+                policy.router_flag.of(flags.router)
+            },
             solicited: flags.solicited,
             overrides: flags.overrides,
             target_lladdr: Some(lladdr),

@@ -16,6 +16,8 @@ pub enum Timer {
     Route(Ipv6Addr),
     /// A link: the next Multicast Router Advertisement.
     Link(LinkId),
+    /// A link: the next announcement that nobody asked for.
+    Notice(LinkId),
     /// A message that had to wait.
     Delayed,
     /// Host routes of a predecessor that belong to no known prefix are removed.

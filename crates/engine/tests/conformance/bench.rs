@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use ipnet::Ipv6Net;
 use magpie_engine::{
-    BindingState, BindingView, Config, Decision, Discard, Egress, Engine, FoundRoute, Input,
+    Announce, BindingState, BindingView, Config, Decision, Discard, Egress, Engine, FoundRoute, Input,
     Instant, KernelEvent, KernelOp, LinkId, LinkInfo, NaSource, Output, RequestId, RoutePolicy,
     Transmit,
 };
 use magpie_wire::{
-    ALL_NODES, LinkAddr, Malformed, Message, Packet, multicast_lladdr, solicited_node,
+    ALL_NODES, ALL_ROUTERS, LinkAddr, Malformed, Message, Packet, multicast_lladdr, solicited_node,
 };
 
 use crate::frame::{Frame, dad, na};
@@ -196,6 +196,19 @@ impl Bench {
         self.kernel(KernelEvent::Link { link, info });
     }
 
+    /// A device in the place of `like` in the configuration.
+    pub(crate) fn link_as(
+        &mut self,
+        link: LinkId,
+        like: LinkId,
+        lladdr: LinkAddr,
+        running: bool,
+    ) {
+        let info = LinkInfo { member: member(like), lladdr: Some(lladdr), running };
+        self.links.insert(link, info);
+        self.kernel(KernelEvent::Link { link, info });
+    }
+
     pub(crate) fn link_gone(&mut self, link: LinkId) {
         self.links.remove(&link);
         self.addresses.retain(|(on, _), _| *on != link);
@@ -319,6 +332,22 @@ impl Bench {
         let members: Vec<_> = self.links.iter().map(|(id, info)| (*id, info.member)).collect();
         self.engine.reconfigure(config, &members, self.now);
         self.settle();
+    }
+
+    /// The operator says that this host has taken over; returns what the engine says to that.
+    pub(crate) fn announce(&mut self, link: Option<LinkId>) -> usize {
+        let count = self.engine.announce(link, self.now);
+        self.settle();
+        count
+    }
+
+    /// The link is to be served no longer. The kernel's answers are awaited before it is gone.
+    pub(crate) fn release(&mut self, link: LinkId) {
+        self.engine.release(link, self.now);
+        self.settle();
+        self.links.remove(&link);
+        self.addresses.retain(|(on, _), _| *on != link);
+        self.kernel(KernelEvent::LinkGone { link });
     }
 
     pub(crate) fn shut_down(&mut self) {
@@ -657,8 +686,12 @@ impl Bench {
                 assert_eq!(advert.target_lladdr, info.lladdr, "{said}");
                 assert!(!(advert.solicited && advert.overrides), "{said}");
                 assert_ne!(advert.solicited, packet.destination.is_multicast(), "{said}");
-                assert_eq!(!advert.solicited, packet.destination == ALL_NODES, "{said}");
-                if advert.solicited || advert.overrides {
+                let to_routers = packet.destination == ALL_ROUTERS;
+                let to_all = packet.destination == ALL_NODES || to_routers;
+                assert_eq!(!advert.solicited, to_all, "{said}");
+                let tells_hosts = self.config.link(info.member).announce == Announce::Hosts;
+                assert!(!to_routers || tells_hosts && !advert.overrides, "{said}");
+                if advert.solicited || advert.overrides || to_routers {
                     self.check_promise(link, advert.target, &said);
                 }
             }
@@ -686,10 +719,9 @@ impl Bench {
         if matches!(decision, Decision::Static { .. } | Decision::Route) || is_left_to_others {
             return;
         }
-        let is_own = self
-            .addresses
-            .iter()
-            .any(|((on, own), state)| *on != link && *own == target && !state.tentative);
+        let is_own = self.addresses.iter().any(|((on, own), state)| {
+            (*on == link || !own.is_unicast_link_local()) && *own == target && !state.tentative
+        });
         let leads = self.foreign.get(&target).or_else(|| self.routes.get(&target));
         let is_found = self.config.routes == RoutePolicy::Needed
             && self

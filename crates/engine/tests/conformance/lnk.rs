@@ -1,12 +1,15 @@
 //! Links: renamed, re-created, with new link-layer addresses.
 
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
-use magpie_engine::{Discard, LinkId};
+use magpie_engine::{Config, Discard, Input, LinkConfig, LinkId};
+use magpie_wire::LinkAddr;
 
 use crate::bench::{Bench, ok_na};
 use crate::frame::{dad, na, ns};
 use crate::names::{DN, EVIL, MA, MB, MH, MU, MZ, UP, X, Z, ip, p, station};
+use crate::text;
 
 #[test]
 fn lnk_11_a_link_is_its_index_whatever_is_said_of_it() {
@@ -73,7 +76,124 @@ fn lnk_13_a_new_link_layer_address_is_used_at_once() {
     bench.link(UP, new, true);
     bench.hear(UP, &ns(X));
     assert_eq!(bench.heard(), [format!("up {new}>mU fe80::10>fe80::1 NA P::21 S +TLLA {new}")]);
+    bench.advance(Duration::from_secs(10));
     bench.ignores(UP, &na(X, new).flags("O").for_all(), Discard::OwnFrame);
+}
+
+/// What everybody on up is told of `target`, by the link-layer address `lladdr`.
+fn notice(target: Ipv6Addr, flags: &str, lladdr: LinkAddr) -> String {
+    let target = text::address(target);
+    format!("up {lladdr}>33:33:00:00:00:01 fe80::10>ff02::1 NA {target} {flags} +TLLA {lladdr}")
+}
+
+#[test]
+fn lnk_13_neighbors_are_told_of_a_new_link_layer_address() {
+    let mut bench = Bench::known_x();
+    bench.address(DN, "2001:db8:1::11/64");
+    bench.known(Z, UP);
+    bench.advance(Duration::from_secs(5));
+    bench.forget_log();
+    let new = station(0x99);
+    bench.link(UP, new, true);
+    bench.advance(Duration::from_secs(10));
+    let round = [
+        notice(ip("fe80::10"), "RO", new),
+        notice(p(0x10), "RO", new),
+        notice(p(0x11), "RO", new),
+        notice(X, "O", new),
+    ];
+    // Z, which is on that link itself, speaks for itself.
+    let expected: Vec<_> = [0, 10, 20, 30, 3_040, 3_050, 3_060, 3_070]
+        .into_iter()
+        .zip(round.iter().chain(&round).cloned())
+        .collect();
+    assert_eq!(bench.heard_in_time(), expected);
+}
+
+#[test]
+fn lnk_13_also_of_that_of_a_device_in_the_place_of_another() {
+    let mut bench = Bench::new();
+    bench.address(DN, "2001:db8:1::11/64");
+    bench.known(X, DN);
+    bench.hear(UP, &ns(X));
+    bench.link_gone(UP);
+    let (again, new) = (LinkId(12), station(0x99));
+    bench.forget_log();
+    bench.link_as(again, UP, new, false);
+    bench.address_in_state(again, "fe80::10/64", true);
+    bench.advance(Duration::from_secs(1));
+    assert_eq!(bench.heard(), Vec::<String>::new(), "nothing can be said yet");
+    bench.link_as(again, UP, new, true);
+    bench.address(again, "fe80::10/64");
+    bench.address(again, "2001:db8:1::10/64");
+    bench.advance_ms(200);
+    let said = bench.heard();
+    let told = |target: Ipv6Addr| {
+        let target = text::address(target);
+        let text = format!("#12 {new}>33:33:00:00:00:01 fe80::10>ff02::1 NA {target}");
+        said.iter().filter(|said| said.starts_with(&text)).count()
+    };
+    assert_eq!((told(ip("fe80::10")), told(p(0x10)), told(X)), (1, 1, 1), "{said:?}");
+
+    // With the same one there is nothing to tell.
+    bench.advance(Duration::from_secs(10));
+    bench.link_gone(again);
+    bench.forget_log();
+    let third = LinkId(13);
+    bench.link_as(third, UP, new, true);
+    bench.address(third, "fe80::10/64");
+    bench.advance(Duration::from_secs(10));
+    assert!(bench.heard().iter().all(|said| !said.contains(" NA ")));
+}
+
+#[test]
+fn lnk_13_also_of_hosts_that_are_found_again_soon() {
+    let mut bench = Bench::known_x();
+    bench.link_gone(UP);
+    assert_eq!(bench.binding(X), None, "its prefix is gone with the address on up");
+    let (again, new) = (LinkId(12), station(0x99));
+    bench.link_as(again, UP, new, true);
+    bench.address(again, "fe80::10/64");
+    bench.address(again, "2001:db8:1::10/64");
+    bench.advance(Duration::from_secs(2));
+    bench.forget_log();
+    bench.handle(Input::Restore { target: X, link: DN, lladdr: Some(MH) });
+    bench.advance(Duration::from_secs(1));
+    let told = format!("#12 {new}>33:33:00:00:00:01 fe80::10>ff02::1 NA P::21 O +TLLA {new}");
+    assert!(bench.heard().contains(&told));
+}
+
+#[test]
+fn lnk_13_not_where_one_of_many_devices_comes() {
+    let mut config = Config::alike(LinkConfig { plural: true, ..LinkConfig::default() });
+    config.links[1].plural = false;
+    let mut bench = Bench::with(config);
+    bench.known(X, DN);
+    bench.link_gone(UP);
+    let again = LinkId(12);
+    bench.link_as(again, UP, station(0x99), true);
+    bench.address(again, "fe80::10/64");
+    bench.advance(Duration::from_secs(10));
+    assert!(bench.heard().iter().all(|said| !said.contains(" NA ")), "they never met");
+}
+
+#[test]
+fn lnk_13_a_link_that_was_down_has_nothing_new_to_tell() {
+    let mut bench = Bench::known_x();
+    bench.link(UP, MA, false);
+    bench.advance(Duration::from_secs(2));
+    bench.link(UP, MA, true);
+    bench.advance(Duration::from_secs(10));
+    assert!(bench.heard().iter().all(|said| !said.contains(" NA ")));
+    // Unless its link-layer address changed meanwhile.
+    let new = station(0x99);
+    bench.link(UP, MA, false);
+    bench.link(UP, new, false);
+    bench.advance(Duration::from_secs(2));
+    bench.forget_log();
+    bench.link(UP, new, true);
+    bench.advance(Duration::from_secs(1));
+    assert!(bench.heard().contains(&notice(X, "O", new)));
 }
 
 #[test]

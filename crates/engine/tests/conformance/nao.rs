@@ -1,13 +1,17 @@
 //! Neighbor Advertisements that go out.
 
+use std::collections::BTreeSet;
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
-use magpie_engine::{BindingState, Config, Discard, KernelEvent, LinkConfig, NaSource, Prefixes};
+use magpie_engine::{
+    Announce, BindingState, Config, Discard, Input, KernelEvent, LinkConfig, NaSource, Prefixes,
+};
 use magpie_wire::{Message, Packet};
 
 use crate::bench::{Bench, ok_na, probe, search};
 use crate::frame::{dad, na, ns};
-use crate::names::{DN, EVIL, MA, MB, MH, MU, U, UP, X, Y, ip, link_local, p, station};
+use crate::names::{DN, EVIL, MA, MB, MH, MU, THIRD, U, UP, X, Y, ip, link_local, p, station};
 
 #[test]
 fn nao_01_answer_goes_to_the_asker_alone() {
@@ -261,6 +265,162 @@ fn nao_13_our_kernels_question_does_not_stand_in_for_an_answer() {
     bench.advance(Duration::from_secs(5));
     let said = bench.heard();
     assert!(said.iter().all(|text| !text.contains("NA")), "{said:?}");
+}
+
+/// Targets of what was said without having been asked on up, in order.
+fn told_on_up(bench: &Bench) -> Vec<Ipv6Addr> {
+    bench
+        .sent()
+        .filter_map(|sent| match sent.packet.message {
+            Message::Advert(advert) if !advert.solicited && sent.link == UP => Some(advert.target),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn nao_14_a_thousand_hosts_are_announced_at_a_hundred_a_second() {
+    const HOSTS: u16 = 1_000;
+    let mut bench = Bench::new();
+    for number in 0..HOSTS {
+        bench.known_at(p(0x1000 + number), DN, station(number));
+    }
+    // Most of them were confirmed some time ago. Two were asked for lately, one just now.
+    let urgent = [p(0x1100), p(0x1234)];
+    bench.hear(UP, &ns(urgent[1]));
+    bench.advance(Duration::from_secs(1));
+    bench.hear(UP, &ns(urgent[0]));
+    bench.advance(Duration::from_secs(1));
+    bench.forget_log();
+    let new = station(0x9999);
+    bench.link(UP, new, true);
+    bench.advance(Duration::from_secs(60));
+    let told = told_on_up(&bench);
+    let own = [ip("fe80::10"), p(0x10)];
+    assert_eq!(told[..2], own);
+    assert_eq!(told[2..4], urgent, "those who need it first");
+    let hosts: BTreeSet<_> = told[2..].iter().collect();
+    assert_eq!((hosts.len(), told.len()), (HOSTS.into(), usize::from(HOSTS) + 2), "each once");
+    let mut times = Vec::new();
+    for (at, said) in bench.heard_in_time() {
+        if said.contains(" NA ") {
+            assert!(said.ends_with(&format!("O +TLLA {new}")), "{said}");
+            times.push(at);
+        }
+    }
+    let most = (0..times.len())
+        .map(|index| times[index..].iter().take_while(|at| **at < times[index] + 1_000).count())
+        .max();
+    assert!(most <= Some(100), "{most:?} within a second");
+    // Who had been silent for some time is asked first.
+    assert!(times.last() <= Some(&21_000), "{:?}", times.last());
+}
+
+#[test]
+fn nao_14_nothing_is_told_of_a_host_that_does_not_answer() {
+    let mut bench = Bench::known_x();
+    bench.known(p(0x22), DN);
+    bench.power_off(X);
+    bench.advance(Duration::from_secs(46));
+    bench.forget_log();
+    bench.link(UP, station(0x99), true);
+    bench.advance(Duration::from_secs(30));
+    let told = told_on_up(&bench);
+    assert!(!told.contains(&X), "{told:?}");
+    assert!(told.contains(&p(0x22)), "{told:?}");
+}
+
+#[test]
+fn nao_14_a_host_that_moves_meanwhile_is_not_denied_its_address() {
+    let mut bench = Bench::known_x();
+    bench.station(X).link = UP;
+    bench.hear(UP, &dad(X, MH).nonce(1));
+    bench.link(UP, station(0x99), true);
+    bench.advance(Duration::from_secs(10));
+    assert_eq!(bench.place(X), "up mH reachable");
+    assert!(!told_on_up(&bench).contains(&X));
+}
+
+#[test]
+fn nao_14_after_a_takeover_neighbors_are_told_where_to_send() {
+    let mut bench = Bench::known_x();
+    assert_eq!(bench.announce(Some(UP)), 3);
+    bench.advance(Duration::from_secs(2));
+    assert_eq!(told_on_up(&bench), [ip("fe80::10"), p(0x10), X]);
+    assert!(bench.sent().all(|sent| sent.link == UP));
+    bench.advance(Duration::from_secs(10));
+    bench.forget_log();
+    assert_eq!(bench.announce(None), 3 + 2);
+    bench.advance(Duration::from_secs(2));
+    let on_dn: Vec<_> = bench.heard().into_iter().filter(|said| said.starts_with("dn")).collect();
+    let told =
+        |target| format!("dn mB>33:33:00:00:00:01 fe80::11>ff02::1 NA {target} RO +TLLA mB");
+    assert_eq!(on_dn, [told("P::10"), told("fe80::11")]);
+    assert_eq!(bench.announce(Some(THIRD)), 0);
+}
+
+#[test]
+fn nao_14_again_and_again_is_no_faster() {
+    let mut bench = Bench::new();
+    for number in 0..50 {
+        bench.known_at(p(0x1000 + number), DN, station(number));
+    }
+    bench.forget_log();
+    for number in 0..1_000 {
+        bench.link(UP, station(0x5000 + number), true);
+        bench.announce(None);
+        bench.advance_ms(1);
+    }
+    let told = told_on_up(&bench).len();
+    assert!((90..=101).contains(&told), "{told} in a second");
+}
+
+#[test]
+fn nao_16_routers_are_told_of_new_hosts_if_so_configured() {
+    let mut config = Config::alike(LinkConfig::default());
+    config.links[0].announce = Announce::Hosts;
+    let mut bench = Bench::with(config);
+    bench.host(X, DN, MH);
+    bench.station(X).flags = "RSO";
+    bench.hold_acks();
+    bench.hear(DN, &dad(X, MH).nonce(1));
+    bench.advance(Duration::from_secs(2));
+    let news = "up mA>33:33:00:00:00:02 fe80::10>ff02::2 NA P::21 R +TLLA mA".to_owned();
+    assert!(!bench.transcript().contains(&news), "before its route is there");
+    bench.ack();
+    bench.advance(Duration::from_secs(600));
+    let said = bench.heard();
+    assert_eq!(said.iter().filter(|said| **said == news).count(), 1, "{said:?}");
+    assert_eq!(said.iter().filter(|said| said.contains(" NA ")).count(), 1, "{said:?}");
+}
+
+#[test]
+fn nao_16_paced_and_not_of_what_a_predecessor_knew() {
+    let config = Config::alike(LinkConfig { announce: Announce::Hosts, ..LinkConfig::default() });
+    let mut bench = Bench::with(config);
+    bench.host(X, DN, MH);
+    bench.handle(Input::Restore { target: X, link: DN, lladdr: Some(MH) });
+    for number in 0..250 {
+        let target = p(0x1000 + number);
+        bench.host(target, DN, station(number));
+        bench.hear(DN, &ns(X).by(station(number), target));
+    }
+    bench.advance_ms(1_000);
+    let told = told_on_up(&bench).len();
+    assert!((95..=101).contains(&told), "{told} in the first second");
+    bench.advance(Duration::from_secs(10));
+    let told: BTreeSet<_> = told_on_up(&bench).into_iter().collect();
+    assert!(!told.contains(&X));
+    assert_eq!(told.len(), 250);
+}
+
+#[test]
+fn nao_16_routers_are_told_nothing_by_default() {
+    let mut bench = Bench::new();
+    bench.host(X, DN, MH);
+    bench.hear(DN, &dad(X, MH).nonce(1));
+    bench.advance(Duration::from_secs(60));
+    assert!(bench.heard().iter().all(|said| !said.contains(" NA ")));
 }
 
 #[test]

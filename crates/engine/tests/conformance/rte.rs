@@ -346,6 +346,23 @@ fn rte_11_an_orderly_exit_leaves_nothing() {
 }
 
 #[test]
+fn rte_11_a_link_that_is_served_no_longer_is_left_in_good_order() {
+    let mut bench = Bench::known_x();
+    bench.known(Z, UP);
+    bench.release(DN);
+    let said = bench.transcript();
+    for done in ["unroute P::21 dn", "leave dn ff02::1:ff00:31", "leave dn ff02::1:ff00:21"] {
+        assert!(said.iter().any(|said| said == done), "{done}: {said:?}");
+    }
+    assert!(said.iter().any(|said| said.starts_with("dn") && said.ends_with("MRT")), "{said:?}");
+    assert!(said.contains(&"forgotten P::21 dn link-gone".to_owned()));
+    assert!(bench.groups.iter().all(|(link, _)| *link == UP), "{:?}", bench.groups);
+    assert!(bench.routes.keys().eq([&Z]), "{:?}", bench.routes);
+    assert_eq!(bench.place(Z), "up mZ reachable", "the other link is as it was");
+    bench.silence();
+}
+
+#[test]
 fn rte_11_even_of_routes_that_are_under_way() {
     let mut bench = Bench::new();
     bench.host(X, DN, MH);
