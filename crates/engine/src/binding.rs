@@ -43,16 +43,26 @@ pub(crate) struct Binding {
     pub(crate) claim_decided: Option<Instant>,
     pub(crate) upkeep: Upkeep,
     pub(crate) announcement: Option<Announcement>,
-    /// It was confirmed for the first time, and others have not been told yet.
-    pub(crate) is_news: bool,
-    /// Neighbors are to be told of it as soon as it is verified.
-    pub(crate) is_awaited: bool,
+    /// Who is still to be told of it when it is verified and routed.
+    pub(crate) untold: Untold,
     /// When a neighbor on its own link first asked for it without it being verified since.
     pub(crate) doubted: Option<Instant>,
     /// The link of the latest confirmation, if the target is now said to be elsewhere.
     pub(crate) moved_from: Option<LinkId>,
     /// When something of the above is due.
     pub(crate) due: Option<Instant>,
+}
+
+/// Who does not know yet that a target is there.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Untold {
+    /// Everybody knows, or finds out by asking.
+    #[default]
+    Nobody,
+    /// It was confirmed for the first time.
+    Routers,
+    /// Neighbors may know it by an outdated link-layer address of ours.
+    All,
 }
 
 /// Quick probing of a known place.
@@ -154,8 +164,7 @@ impl Binding {
             claim_decided: None,
             upkeep: Upkeep { sent: 0, next: now },
             announcement: None,
-            is_news: false,
-            is_awaited: false,
+            untold: Untold::Nobody,
             doubted: None,
             moved_from: None,
             due: None,

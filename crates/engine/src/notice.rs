@@ -10,7 +10,7 @@ use std::net::Ipv6Addr;
 use std::ops::Bound;
 use std::time::Duration;
 
-use crate::binding::Binding;
+use crate::binding::{Binding, Untold};
 use crate::direct::away;
 use crate::engine::Engine;
 use crate::fib::Answer;
@@ -174,9 +174,8 @@ impl Engine {
     /// a round waits for it.
     pub(crate) fn note_routed(&mut self, target: Ipv6Addr, now: Instant) {
         let Some(binding) = self.bindings.get_mut(target) else { return };
-        let is_news = std::mem::take(&mut binding.is_news);
-        let is_awaited = std::mem::take(&mut binding.is_awaited);
-        if !is_news && !is_awaited {
+        let untold = std::mem::take(&mut binding.untold);
+        if untold == Untold::Nobody {
             return;
         }
         let place = binding.link;
@@ -189,7 +188,7 @@ impl Engine {
             let Some(link) = self.links.get(&id).filter(|_| id != place) else { continue };
             if link.notices.late_until > now {
                 self.queue_notice(id, target, Audience::All, now);
-            } else if is_news && is_unknown && announces_hosts {
+            } else if untold == Untold::Routers && is_unknown && announces_hosts {
                 self.queue_notice(id, target, Audience::Routers, now);
             }
         }
@@ -263,9 +262,7 @@ impl Engine {
         }
         let router = match self.decide(target, id) {
             Decision::Deny => None,
-            Decision::Static { .. } => {
-                (!self.sighted.contains((id, target), now)).then_some(false)
-            }
+            Decision::Static { .. } => (!self.sighted.contains((id, target), now)).then_some(false),
             Decision::Route => match self.fib.get(target, Some(id)) {
                 Some(Answer(route)) => away(route, id).map(|away| away.is_own),
                 None => None,
@@ -284,7 +281,7 @@ impl Engine {
                 if !is_sure || !self.is_routed(target, place) {
                     // RFC 8929 section 9.3: verified before it is advertised.
                     if let Some(binding) = self.bindings.get_mut(target) {
-                        binding.is_awaited = true;
+                        binding.untold = Untold::All;
                     }
                     self.verify(target, now);
                     return Turn::Asked;
@@ -335,9 +332,8 @@ impl Engine {
     /// Returns this host's own addresses that neighbors on a link know: those of that link, for
     /// which the kernel answers, and global ones of others, for which we do.
     fn own_addresses_known_on(&self, id: LinkId) -> impl Iterator<Item = Ipv6Addr> + '_ {
-        let assigned = self.links.iter().flat_map(|(on, link)| {
-            link.assigned().map(move |own| (*on, own))
-        });
+        let assigned =
+            self.links.iter().flat_map(|(on, link)| link.assigned().map(move |own| (*on, own)));
         assigned
             .filter(move |(on, own)| {
                 *on == id

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use magpie_wire::{Advert, LinkAddr};
 
-use crate::binding::{Announcement, Binding, Upkeep, Verification, is_by_owner};
+use crate::binding::{Announcement, Binding, Untold, Upkeep, Verification, is_by_owner};
 use crate::engine::Engine;
 use crate::fib::Purpose;
 use crate::link::Link;
@@ -93,7 +93,9 @@ impl Engine {
         let upkeep = self.next_upkeep(now);
         let Some(binding) = self.bindings.get_mut(target) else { return };
         let first = binding.confirmed.is_none();
-        binding.is_news |= first;
+        if first && binding.untold == Untold::Nobody {
+            binding.untold = Untold::Routers;
+        }
         binding.confirmed = Some(now);
         binding.reachable_until = Some(now + lasts);
         binding.seen = now;

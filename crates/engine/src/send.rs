@@ -4,8 +4,8 @@ use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use magpie_wire::{
-    ALL_NODES, ALL_ROUTERS, ALL_SNOOPERS, Advert, LinkAddr, Message, MulticastRouterAdvert, Nonce, Packet,
-    Solicit, multicast_lladdr, solicited_node,
+    ALL_NODES, ALL_ROUTERS, ALL_SNOOPERS, Advert, LinkAddr, Message, MulticastRouterAdvert, Nonce,
+    Packet, Solicit, multicast_lladdr, solicited_node,
 };
 
 use crate::engine::Engine;

@@ -110,7 +110,7 @@ impl Relay {
             }
         }
         for link in left {
-            self.drop_link(link, now);
+            self.release_link(link, now);
         }
         self.settle(now);
         self.links = links;
@@ -218,6 +218,15 @@ impl Relay {
         self.engine.shut_down();
         self.drain();
         self.settle(now);
+    }
+
+    /// Ends the work on a link that is there, but no longer served: withdraws what was made of
+    /// routes and memberships there, and what snooping switches were told.
+    pub(crate) fn release_link(&mut self, link: LinkId, now: Instant) {
+        self.engine.release(link, now);
+        self.drain();
+        self.settle(now);
+        self.drop_link(link, now);
     }
 
     /// Forgets a link that is gone for good.

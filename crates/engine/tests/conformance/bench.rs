@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use ipnet::Ipv6Net;
 use magpie_engine::{
-    Announce, BindingState, BindingView, Config, Decision, Discard, Egress, Engine, FoundRoute, Input,
-    Instant, KernelEvent, KernelOp, LinkId, LinkInfo, NaSource, Output, RequestId, RoutePolicy,
-    Transmit,
+    Announce, BindingState, BindingView, Config, Decision, Discard, Egress, Engine, FoundRoute,
+    Input, Instant, KernelEvent, KernelOp, LinkId, LinkInfo, NaSource, Output, RequestId,
+    RoutePolicy, Transmit,
 };
 use magpie_wire::{
     ALL_NODES, ALL_ROUTERS, LinkAddr, Malformed, Message, Packet, multicast_lladdr, solicited_node,
@@ -197,13 +197,7 @@ impl Bench {
     }
 
     /// A device in the place of `like` in the configuration.
-    pub(crate) fn link_as(
-        &mut self,
-        link: LinkId,
-        like: LinkId,
-        lladdr: LinkAddr,
-        running: bool,
-    ) {
+    pub(crate) fn link_as(&mut self, link: LinkId, like: LinkId, lladdr: LinkAddr, running: bool) {
         let info = LinkInfo { member: member(like), lladdr: Some(lladdr), running };
         self.links.insert(link, info);
         self.kernel(KernelEvent::Link { link, info });

@@ -353,8 +353,7 @@ fn nao_14_after_a_takeover_neighbors_are_told_where_to_send() {
     assert_eq!(bench.announce(None), 3 + 2);
     bench.advance(Duration::from_secs(2));
     let on_dn: Vec<_> = bench.heard().into_iter().filter(|said| said.starts_with("dn")).collect();
-    let told =
-        |target| format!("dn mB>33:33:00:00:00:01 fe80::11>ff02::1 NA {target} RO +TLLA mB");
+    let told = |target| format!("dn mB>33:33:00:00:00:01 fe80::11>ff02::1 NA {target} RO +TLLA mB");
     assert_eq!(on_dn, [told("P::10"), told("fe80::11")]);
     assert_eq!(bench.announce(Some(THIRD)), 0);
 }
