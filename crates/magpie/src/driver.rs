@@ -65,8 +65,8 @@ impl Driver {
 
     /// Waits once and deals with everything that came.
     fn turn(&mut self, ready: &mut Vec<Ready>) -> Result<ControlFlow<()>, DriverError> {
-        let patience = self.service.patience();
-        self.service.poller.wait(ready, patience).map_err(ServiceError::from)?;
+        let deadline = self.service.deadline().map(Instant::as_nanos);
+        self.service.poller.wait(ready, deadline).map_err(ServiceError::from)?;
         let now = now();
         let mut flow = ControlFlow::Continue(());
         // What was due before the frames came is done before they are looked at.

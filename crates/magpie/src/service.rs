@@ -357,12 +357,11 @@ impl Service {
         }
     }
 
-    /// How long to wait for news; none for as long as it takes.
-    pub(crate) fn patience(&self) -> Option<Duration> {
+    /// Until when to wait for news; none for as long as it takes.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         let wakeups = self.relays.iter().filter_map(|relay| relay.engine.poll_timeout());
         let others = self.memory.due().into_iter().chain(self.resync_at).chain(self.rulebook.due());
-        let at = wakeups.map(|wakeup| wakeup.at).chain(others).min()?;
-        Some(at.since(now()))
+        wakeups.map(|wakeup| wakeup.at).chain(others).min()
     }
 
     /// Tells the log what happened; returns what those who watch are to be told.

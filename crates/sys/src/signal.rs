@@ -151,9 +151,9 @@ const STEERING: [(Signal, libc::c_int); 5] = [
 #[cfg(test)]
 mod tests {
     use std::process::{Command, Stdio};
-    use std::time::Duration;
 
     use super::{STEERING, Signals};
+    use crate::clock::boottime_ns;
     use crate::poller::{Interest, Poller};
 
     /// Sends `raw` to the calling thread alone; other tests run beside this one.
@@ -172,7 +172,7 @@ mod tests {
         for (signal, raw) in STEERING {
             raise(raw);
             let mut ready = Vec::new();
-            poller.wait(&mut ready, Some(Duration::from_secs(5))).unwrap();
+            poller.wait(&mut ready, Some(boottime_ns() + 5_000_000_000)).unwrap();
             assert_eq!(ready.len(), 1, "{signal:?}");
             assert_eq!(signals.next().unwrap(), Some(signal));
             assert_eq!(signals.next().unwrap(), None);

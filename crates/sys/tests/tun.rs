@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use libtest_mimic::Arguments;
+use magpie_sys::clock::boottime_ns;
 use magpie_sys::netlink::{RouteEvent, RouteKind};
 use magpie_sys::poller::{Interest, Poller};
 use magpie_sys::tun::{Tun, TunError};
@@ -123,7 +124,7 @@ fn receive(tun: &Tun, is_it: impl Fn(&[u8]) -> bool) -> Result<Vec<u8>, Box<dyn 
             }
         }
         let mut ready = Vec::new();
-        poller.wait(&mut ready, Some(LIMIT))?;
+        poller.wait(&mut ready, Some(boottime_ns() + PATIENCE))?;
         if ready.is_empty() {
             return Err("nothing was received".into());
         }
@@ -134,3 +135,6 @@ const LINK: &str = "tun0";
 const LOCAL: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 const REMOTE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
 const LIMIT: Duration = Duration::from_secs(10);
+
+/// The same in nanoseconds.
+const PATIENCE: u64 = 10_000_000_000;
