@@ -62,13 +62,15 @@ enum Routers {
 
 /// The links of a relay or responder that are there.
 pub(crate) fn served<'a>(
-    relay: &model::Relay,
+    relay: &'a model::Relay,
     links: &'a Links,
 ) -> impl Iterator<Item = Served<'a>> {
-    links.iter().filter_map(|member| {
-        let device = member.device()?;
-        let link = relay.links.iter().find(|link| link.name == member.name)?;
-        Some(Served { device, routers: Routers::on(link, relay) })
+    links.iter().flat_map(move |member| {
+        let link = relay.links.iter().find(|link| link.name == member.name);
+        member
+            .devices()
+            .iter()
+            .filter_map(move |device| Some(Served { device, routers: Routers::on(link?, relay) }))
     })
 }
 
@@ -284,7 +286,7 @@ mod tests {
     use magpie_sys::netlink::RouteEvent;
 
     use super::*;
-    use crate::links::samples::device;
+    use crate::links::samples::{device, follow};
 
     #[test]
     fn a_host_that_does_not_forward_is_told_so() {
@@ -398,9 +400,8 @@ mod tests {
         snapshot: &Snapshot,
         settings: &[(&str, &str, i64)],
     ) -> Vec<Finding> {
-        let mut links = Links::new(["wan", "eth0.5"]);
-        links.observe(&device(8, "wan"));
-        links.observe(&device(9, "eth0.5"));
+        let mut links = Links::new(relay);
+        follow(&mut links, [device(8, "wan"), device(9, "eth0.5")]);
         let links: Vec<Served<'_>> = served(relay, &links).collect();
         inspect_with(&links, snapshot, &|setting| {
             let known =

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use magpie_config::model;
+use magpie_config::model::{self, Selector};
 use magpie_config::suggest::closest;
 use magpie_control::{BindError, Server};
 use magpie_sys::netlink::{Connection, LinkEvent};
@@ -16,7 +16,7 @@ use crate::commands::{UNUSABLE, mistakes};
 use crate::driver::{Driver, DriverError};
 use crate::granted::Content;
 use crate::ledger::Ledger;
-use crate::links::Obstacle;
+use crate::obstacle::Obstacle;
 use crate::rulebook::Rulebook;
 use crate::service::{Plan, Service, ServiceError, now};
 use crate::settings::Settings;
@@ -124,7 +124,7 @@ fn start(service: &mut Service) -> Result<(), RunError> {
         .map_err(|error| RunError::Service(error.into()))?;
     for (name, obstacle) in absent {
         if obstacle.is_mistake() {
-            let why = explain(obstacle, &others);
+            let why = obstacle.to_string();
             return Err(RunError::Unusable { name: name.to_owned(), why });
         }
         if *obstacle == Obstacle::Missing {
@@ -134,22 +134,11 @@ fn start(service: &mut Service) -> Result<(), RunError> {
     Ok(())
 }
 
-fn explain(obstacle: &Obstacle, links: &[LinkEvent]) -> String {
-    if let Obstacle::BridgePort { bridge: Some(bridge) } = obstacle
-        && let Some(bridge) = links.iter().find(|link| link.ifindex == *bridge)
-    {
-        return format!(
-            "it is a port of the bridge {bridge}, which gets all its frames: give {bridge} instead",
-            bridge = bridge.name
-        );
-    }
-    obstacle.to_string()
-}
-
 fn explain_missing(name: &str, links: &[LinkEvent]) -> String {
     let candidates: Vec<&str> = links
         .iter()
-        .filter(|link| link.link_type == LinkEvent::ETHERNET && !link.is_bridge_port())
+        .filter(|link| link.link_type == LinkEvent::ETHERNET || link.is_bare())
+        .filter(|link| !link.is_bridge_port())
         .map(|link| link.name.as_str())
         .collect();
     let hint = closest(name, candidates.iter().copied())
@@ -212,13 +201,14 @@ fn load(
     for complaint in &content.complaints {
         note(notes, format!("{}: {complaint}; it is left out", file.path().display()));
     }
-    let links: Vec<&str> = config
-        .relays
-        .iter()
-        .flat_map(|relay| relay.links.iter().map(|link| link.name.as_str()))
-        .collect();
+    // What it is that they belong to, or of what kind, is not known of interfaces that are away.
+    let may_be = |link: &model::Link, name: &str| match link.selector() {
+        Selector::Kind(_) | Selector::Master(_) => true,
+        selector => selector.matches(name, None, None),
+    };
     content.hosts.retain(|host| {
-        let is_served = links.contains(&host.link.as_str());
+        let mut links = config.relays.iter().flat_map(|relay| &relay.links);
+        let is_served = links.any(|link| may_be(link, &host.link));
         if !is_served {
             let link = host.link.as_str();
             tracing::info!(address = %host.target, link, "was saved on a link of no concern now");
@@ -255,15 +245,6 @@ fn note(notes: &mut Vec<String>, text: String) {
 mod tests {
     use super::*;
     use crate::links::samples::{bridge_port, device};
-
-    #[test]
-    fn a_bridge_port_is_answered_with_its_bridge() {
-        let links = [device(3, "br-lan"), bridge_port(4, "eth1", 3)];
-        let why = explain(&Obstacle::BridgePort { bridge: Some(3) }, &links);
-        assert!(why.contains("give br-lan instead"), "{why}");
-        let why = explain(&Obstacle::BridgePort { bridge: None }, &links);
-        assert!(why.contains("give the bridge"), "{why}");
-    }
 
     #[test]
     fn a_missing_interface_is_answered_with_those_there_are() {

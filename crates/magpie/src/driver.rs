@@ -70,7 +70,7 @@ impl Driver {
         let now = now();
         let mut flow = ControlFlow::Continue(());
         // What was due before the frames came is done before they are looked at.
-        self.service.tick(now)?;
+        self.service.tick(now);
         for event in ready.iter() {
             match Source::of(event.token) {
                 Some(Source::Link(link)) => self.service.receive(link, &mut self.batch, now),

@@ -70,7 +70,7 @@ pub(crate) fn describe(event: &magpie_engine::Event, name: impl Fn(LinkId) -> St
 
 /// The name that a link goes by in what people read.
 pub(crate) fn link_name(links: &Links, link: LinkId) -> String {
-    links.by_index(link.0).map_or_else(|| format!("#{}", link.0), |member| member.name.clone())
+    links.label(link.0).map_or_else(|| format!("#{}", link.0), ToOwned::to_owned)
 }
 
 /// Writes events to the log, but no more of a kind than a reader can follow: who is on a link can
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn an_event_names_links_as_they_were_asked_for() {
-        let links = Links::new(["wan"]);
+        let links = crate::links::samples::links(["wan"]);
         let event = magpie_engine::Event::Forgotten {
             target: "2001:db8::1".parse().unwrap(),
             link: LinkId(7),

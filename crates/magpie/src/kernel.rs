@@ -1,6 +1,6 @@
 //! Hears what the kernel announces, and asks it for everything when that does not suffice.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use magpie_sys::netlink::{
@@ -9,6 +9,7 @@ use magpie_sys::netlink::{
 };
 use magpie_sys::sysctl::Sysctl;
 
+use crate::devices::{Devices, Difference};
 use crate::mark::Mark;
 
 /// The subscription to the kernel's notifications.
@@ -17,8 +18,7 @@ pub(crate) struct Kernel {
     monitor: Monitor,
     /// The monitor has failed and tells nothing any longer.
     is_deaf: bool,
-    /// Whether each device is up, and whether it has a carrier: routes depend on it.
-    devices: BTreeMap<u32, (bool, bool)>,
+    devices: Devices,
 }
 
 /// Everything that the kernel holds, at one time.
@@ -34,7 +34,7 @@ impl Kernel {
     /// Subscribes in the calling thread's network namespace.
     pub(crate) fn open() -> Result<Self, NetlinkError> {
         let monitor = Monitor::open(&Group::ALL)?;
-        Ok(Self { monitor, is_deaf: false, devices: BTreeMap::new() })
+        Ok(Self { monitor, is_deaf: false, devices: Devices::default() })
     }
 
     /// Subscribes anew and has the new descriptor waited for by `watch`; everything has to be read
@@ -67,20 +67,19 @@ impl Kernel {
         Ok(())
     }
 
-    /// Takes note of news of a device; tells whether routes may lead elsewhere now.
-    pub(crate) fn observe(&mut self, change: &Change<LinkEvent>) -> bool {
-        match change {
-            Change::Present(link) => {
-                let state = (link.up, link.carrier);
-                self.devices.insert(link.ifindex, state) != Some(state)
-            }
-            Change::Absent(link) => self.devices.remove(&link.ifindex).is_some(),
-        }
+    /// Takes note of news of a device; tells what is new about it.
+    pub(crate) fn observe(&mut self, change: &Change<LinkEvent>) -> Difference {
+        self.devices.observe(change)
     }
 
     /// Takes note of all devices.
     pub(crate) fn observe_all(&mut self, links: &[LinkEvent]) {
-        self.devices = links.iter().map(|link| (link.ifindex, (link.up, link.carrier))).collect();
+        self.devices = links.iter().cloned().collect();
+    }
+
+    /// The devices that there are.
+    pub(crate) fn devices(&self) -> &Devices {
+        &self.devices
     }
 }
 

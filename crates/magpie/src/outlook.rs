@@ -175,7 +175,7 @@ mod tests {
     use magpie_sys::netlink::{AddressFlags, RouteKind};
 
     use super::*;
-    use crate::links::samples::device;
+    use crate::links::samples;
     use crate::mark::samples::{route_by, usual};
 
     #[test]
@@ -285,8 +285,8 @@ mod tests {
     }
 
     fn links() -> Links {
-        let mut links = Links::new(["wan"]);
-        links.observe(&device(8, "wan"));
+        let mut links = samples::links(["wan"]);
+        samples::follow(&mut links, [samples::device(8, "wan")]);
         links
     }
 

@@ -1,9 +1,12 @@
-//! Holds the packet sockets of the links, and the frames that are about to leave by them.
+//! Holds the packet sockets of the links, and the frames that are about to leave by them; opens
+//! those again that fail, but not over and over.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use magpie_engine::{LinkId, Transmit};
+use magpie_engine::{Instant, LinkId, Transmit};
 use magpie_sys::batch::{SendBatch, Sent};
+use magpie_sys::framing::Framing;
 use magpie_sys::packet::{PacketError, PacketSocket, SocketOptions};
 
 use crate::trace;
@@ -12,6 +15,7 @@ use crate::trace;
 #[derive(Debug)]
 pub(crate) struct Port {
     socket: PacketSocket,
+    options: SocketOptions,
     outbox: SendBatch,
     sent: Sent,
     received: u64,
@@ -21,12 +25,30 @@ pub(crate) struct Port {
 /// The sockets of all links that are there.
 #[derive(Debug, Default)]
 pub(crate) struct Ports {
-    ports: BTreeMap<LinkId, Port>,
+    open: BTreeMap<LinkId, Port>,
+    /// Of links whose sockets failed.
+    faults: BTreeMap<LinkId, Fault>,
     /// Frames for links that have gone.
     astray: u64,
 }
 
-/// What went through a link's socket since it was opened.
+/// What is wrong with a link's socket, or was a while ago.
+#[derive(Debug, Default)]
+struct Fault {
+    /// Why there is no socket.
+    reason: Option<String>,
+    /// When to try again; none while there is nothing to try.
+    retry_at: Option<Instant>,
+    /// Failures without a minute of peace in between.
+    count: u32,
+    last: Instant,
+    /// How often there was a new socket.
+    reopened: u64,
+    /// What went through the sockets before.
+    past: Traffic,
+}
+
+/// What went through a link's socket since the link is there.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Traffic {
     /// Frames received.
@@ -39,9 +61,10 @@ pub(crate) struct Traffic {
 
 impl Port {
     /// Opens the link's socket.
-    pub(crate) fn open(link: LinkId) -> Result<Self, PacketError> {
+    pub(crate) fn open(link: LinkId, options: SocketOptions) -> Result<Self, PacketError> {
         Ok(Self {
-            socket: PacketSocket::open(link.0, &SocketOptions::default())?,
+            socket: PacketSocket::open(link.0, &options)?,
+            options,
             outbox: SendBatch::new(),
             sent: Sent::default(),
             received: 0,
@@ -54,13 +77,17 @@ impl Port {
         &self.socket
     }
 
+    /// How it was opened.
+    pub(crate) fn options(&self) -> SocketOptions {
+        self.options
+    }
+
     /// Counts frames that were received.
     pub(crate) fn count_received(&mut self, frames: usize) {
         self.received += frames as u64;
     }
 
-    /// What went through so far.
-    pub(crate) fn traffic(&mut self) -> Traffic {
+    fn traffic(&mut self) -> Traffic {
         // The kernel's count starts anew with each reading.
         if let Ok(statistics) = self.socket.statistics() {
             self.lost += u64::from(statistics.dropped);
@@ -77,7 +104,11 @@ impl Port {
         if self.outbox.slot().is_none() {
             self.flush();
         }
-        let written = self.outbox.slot().map(|slot| transmit.packet.emit(slot));
+        let packet = &transmit.packet;
+        let written = self.outbox.slot().map(|slot| match self.options.framing {
+            Framing::Ethernet => packet.emit(slot),
+            Framing::Bare => packet.emit_bare(slot),
+        });
         match written {
             Some(Ok(length)) => self.outbox.commit(length),
             Some(Err(_)) | None => self.sent.refused += 1,
@@ -94,27 +125,94 @@ impl Port {
 impl Ports {
     /// Adds a link's socket.
     pub(crate) fn insert(&mut self, link: LinkId, port: Port) {
-        self.ports.insert(link, port);
+        self.open.insert(link, port);
+        if let Some(fault) = self.faults.get_mut(&link) {
+            fault.reopened += 1;
+            (fault.reason, fault.retry_at) = (None, None);
+        }
     }
 
-    /// Closes a link's socket.
+    /// Closes the socket of a link that is none any longer.
     pub(crate) fn remove(&mut self, link: LinkId) {
-        self.ports.remove(&link);
+        self.open.remove(&link);
+        self.faults.remove(&link);
+    }
+
+    /// Closes a link's socket, to open another one.
+    pub(crate) fn close(&mut self, link: LinkId) {
+        if let Some(mut port) = self.open.remove(&link) {
+            let fault = self.faults.entry(link).or_default();
+            fault.past = fault.past + port.traffic();
+        }
+    }
+
+    /// Closes a link's socket, if there is one, since it failed or could not be opened; says when to
+    /// open it again. The first time that is at once if `may_be_well` says that it may help; then it
+    /// takes longer each time.
+    pub(crate) fn fail(
+        &mut self,
+        link: LinkId,
+        reason: String,
+        may_be_well: bool,
+        now: Instant,
+    ) -> Instant {
+        self.close(link);
+        let fault = self.faults.entry(link).or_default();
+        if now.since(fault.last) > PEACE {
+            fault.count = 0;
+        }
+        let pause = match fault.count {
+            0 if may_be_well => Duration::ZERO,
+            count => SHORTEST_PAUSE.saturating_mul(1 << count.min(6)).min(LONGEST_PAUSE),
+        };
+        fault.count = fault.count.saturating_add(1);
+        fault.last = now;
+        fault.reason = Some(reason);
+        let at = now + pause;
+        fault.retry_at = Some(at);
+        at
+    }
+
+    /// Why a link has no socket, if it has none.
+    pub(crate) fn fault(&self, link: LinkId) -> Option<&str> {
+        self.faults.get(&link)?.reason.as_deref()
+    }
+
+    /// When a socket is to be opened again; none while all work.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.faults.values().filter_map(|fault| fault.retry_at).min()
+    }
+
+    /// Whether a link's socket is to be opened: it is not open, and did not fail a moment ago.
+    pub(crate) fn is_wanted(&self, link: LinkId, now: Instant) -> bool {
+        let is_due = |fault: &Fault| fault.retry_at.is_none_or(|at| at <= now);
+        !self.open.contains_key(&link) && self.faults.get(&link).is_none_or(is_due)
     }
 
     /// The link's socket.
     pub(crate) fn get(&self, link: LinkId) -> Option<&Port> {
-        self.ports.get(&link)
+        self.open.get(&link)
     }
 
     /// The link's socket.
     pub(crate) fn get_mut(&mut self, link: LinkId) -> Option<&mut Port> {
-        self.ports.get_mut(&link)
+        self.open.get_mut(&link)
+    }
+
+    /// What went through a link's sockets so far.
+    pub(crate) fn traffic(&mut self, link: LinkId) -> Traffic {
+        let present = self.open.get_mut(&link).map(Port::traffic).unwrap_or_default();
+        present + self.faults.get(&link).map(|fault| fault.past).unwrap_or_default()
+    }
+
+    /// How often a link's socket was opened again.
+    pub(crate) fn reopened(&self, link: LinkId) -> u64 {
+        self.faults.get(&link).map_or(0, |fault| fault.reopened)
     }
 
     /// Puts a frame into its link's outbox.
     pub(crate) fn put(&mut self, transmit: &Transmit) {
-        match self.ports.get_mut(&transmit.link) {
+        match self.open.get_mut(&transmit.link) {
             Some(port) => port.put(transmit),
             None => self.astray += 1,
         }
@@ -122,11 +220,69 @@ impl Ports {
 
     /// Sends what is in the outboxes.
     pub(crate) fn flush(&mut self) {
-        self.ports.values_mut().for_each(Port::flush);
+        self.open.values_mut().for_each(Port::flush);
     }
 
     /// Frames that had no link left to leave by.
     pub(crate) fn astray(&self) -> u64 {
         self.astray
+    }
+}
+
+impl std::ops::Add for Traffic {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            received: self.received + other.received,
+            sent: self.sent + other.sent,
+            dropped: self.dropped + other.dropped,
+        }
+    }
+}
+
+/// A socket that worked for so long has nothing to do with earlier failures.
+const PEACE: Duration = Duration::from_secs(60);
+/// Time before the second attempt; each further one waits twice as long.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
+/// Time between attempts in the long run.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_that_fails_over_and_over_is_opened_ever_less_often() {
+        let mut ports = Ports::default();
+        let link = LinkId(8);
+        let start = Instant::ZERO + 2 * PEACE;
+        assert!(ports.is_wanted(link, start));
+        let mut now = start;
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            let at = ports.fail(link, "broken".to_owned(), true, now);
+            assert_eq!(ports.due(), Some(at));
+            assert!(at == now || !ports.is_wanted(link, now));
+            assert!(ports.is_wanted(link, at));
+            pauses.push(at.since(now).as_millis());
+            now = at;
+        }
+        assert_eq!(pauses, [0, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000]);
+        assert_eq!(ports.fault(link), Some("broken"));
+        let later = now + 2 * PEACE;
+        assert_eq!(ports.fail(link, "again".to_owned(), true, later), later);
+        assert_eq!(ports.fault(link), Some("again"));
+        ports.remove(link);
+        assert_eq!((ports.due(), ports.fault(link)), (None, None));
+        assert!(ports.is_wanted(link, later));
+    }
+
+    #[test]
+    fn a_link_that_cannot_be_opened_is_not_tried_again_at_once() {
+        let mut ports = Ports::default();
+        let now = Instant::ZERO + 2 * PEACE;
+        let at = ports.fail(LinkId(8), "no room".to_owned(), false, now);
+        assert_eq!(at.since(now), SHORTEST_PAUSE);
     }
 }

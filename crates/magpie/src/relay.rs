@@ -1,5 +1,6 @@
 //! Runs one relay or responder: feeds its engine what happens, and carries out what it wants.
 
+use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 
 use magpie_config::model::{self, Method, RulePrefix};
@@ -47,7 +48,7 @@ impl Relay {
     ) -> Result<Self, NetlinkError> {
         let mark = Mark::from(model.routes);
         Ok(Self {
-            links: Links::new(names(&model)),
+            links: Links::new(&model),
             engine: Engine::new(config, fastrand::u64(..), now),
             executor: Executor::open(mark)?,
             ports: Ports::default(),
@@ -83,17 +84,19 @@ impl Relay {
     }
 
     /// Takes over another configuration. A dump has to follow, since links may have come and the
-    /// engine removes nothing before; then [`Relay::finish_conversion`]. `own` are the relay's host
-    /// routes that the kernel holds; those that it keeps are returned.
+    /// engine removes nothing before; then [`Relay::finish_conversion`]. `names` are those of all
+    /// links that are asked for by name. `own` are the relay's host routes that the kernel holds;
+    /// those that it keeps are returned.
     pub(crate) fn convert(
         &mut self,
         model: model::Relay,
         config: Config,
+        names: &BTreeSet<String>,
         own: Vec<RouteEvent>,
         now: Instant,
     ) -> Vec<RouteEvent> {
         self.feed_kernel(KernelEvent::Overrun, now);
-        let links = self.links.configured(names(&model));
+        let links = self.links.configured(&model, names);
         let is_left = |link: &LinkId| links.id(link.0).is_none();
         let left: Vec<LinkId> = self.links.devices().map(Device::id).filter(is_left).collect();
         let before = self.mark();
@@ -280,8 +283,4 @@ impl Relay {
         }
         self.outcomes = outcomes;
     }
-}
-
-fn names(model: &model::Relay) -> impl Iterator<Item = &str> {
-    model.links.iter().map(|link| link.name.as_str())
 }

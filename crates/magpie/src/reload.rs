@@ -1,17 +1,20 @@
 //! Exchanges the configuration of a running service, completely or not at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use magpie_config::model;
 use magpie_engine::{Config, Instant, LinkId};
 use magpie_sys::netlink::NetlinkError;
 use magpie_sys::packet::PacketError;
 
+use crate::attach::socket_options;
+use crate::devices::Devices;
 use crate::granted::Granted;
 use crate::journal::link_name;
 use crate::kernel::Snapshot;
-use crate::links::{self, Device, Links, Obstacle};
+use crate::links::{self, Device, Links};
 use crate::memory::Saving;
+use crate::obstacle::Obstacle;
 use crate::port::Port;
 use crate::relay::Relay;
 use crate::service::{Service, ServiceError};
@@ -177,19 +180,16 @@ impl Service {
         snapshot: &Snapshot,
     ) -> Result<Vec<(usize, LinkId, Port)>, ReloadError> {
         let before = |place: usize| self.relays.get(kept.get(place).copied().flatten()?);
-        let links_of = |(place, model): (usize, &model::Relay)| {
-            let names = model.links.iter().map(|link| link.name.as_str());
-            match before(place) {
-                Some(relay) => relay.links.configured(names),
-                None => Links::new(names),
-            }
+        let names = names(models);
+        let links_of = |(place, model): (usize, &model::Relay)| match before(place) {
+            Some(relay) => relay.links.configured(model, &names),
+            None => Links::new(model),
         };
         let mut places: Vec<Links> = models.iter().enumerate().map(links_of).collect();
-        for event in &snapshot.links {
-            links::observe(places.iter_mut(), event);
-        }
+        let devices: Devices = snapshot.links.iter().cloned().collect();
+        links::settle(places.iter_mut(), &devices);
         let mut ports = Vec::new();
-        for (place, links) in places.iter().enumerate() {
+        for ((place, links), model) in places.iter().enumerate().zip(models) {
             let was_asked_for =
                 |name| before(place).is_some_and(|relay| relay.links.by_name(name).is_some());
             for member in links.iter().filter(|member| !was_asked_for(&member.name)) {
@@ -197,37 +197,47 @@ impl Service {
                 if let Some(obstacle) = member.obstacle().filter(|obstacle| obstacle.is_mistake()) {
                     return Err(ReloadError::Unusable { name: name(), obstacle: obstacle.clone() });
                 }
-                if let Some(link) = member.device().map(Device::id) {
+                // One of many that fails is tried again later.
+                let devices = member.devices().iter().filter(|_| !member.is_plural());
+                for device in devices.filter(|device| !self.serves(device.id())) {
+                    let configured = model.links.iter().find(|link| link.name == member.name);
+                    let options = socket_options(device, configured);
                     let port = self
-                        .open(link)
+                        .open(device.id(), options)
                         .map_err(|source| ReloadError::Refused { name: name(), source })?;
-                    ports.push((place, link, port));
+                    ports.push((place, device.id(), port));
                 }
             }
         }
         Ok(ports)
     }
 
+    /// Whether a link has a socket.
+    fn serves(&self, link: LinkId) -> bool {
+        self.relays.iter().any(|relay| relay.ports.get(link).is_some())
+    }
+
     /// Puts a draft into force.
     fn apply(&mut self, draft: Draft, mut snapshot: Snapshot, now: Instant) {
         let Draft { relays, mut changes, ports, granted } = draft;
         self.rulebook.replace(granted, now);
+        let names = names(&self.config.relays);
         for index in 0..self.relays.len() {
             let Some(relay) = self.relays.get_mut(index) else { continue };
             let devices = relay.links.devices().map(Device::id);
-            let names: Vec<(LinkId, String)> =
+            let labels: Vec<(LinkId, String)> =
                 devices.map(|link| (link, link_name(&relay.links, link))).collect();
             let (own, rest) = std::mem::take(&mut snapshot.routes)
                 .into_iter()
                 .partition(|route| relay.owns(route));
             snapshot.routes = rest;
             if let Some((model, config)) = changes.remove(&index) {
-                snapshot.routes.extend(relay.convert(model, config, own, now));
+                snapshot.routes.extend(relay.convert(model, config, &names, own, now));
             } else {
                 tracing::info!("{} is not configured any longer", relay.model.name);
                 relay.shut_down(now);
             }
-            self.tell_events(index, &names, now);
+            self.tell_events(index, &labels, now);
         }
         let mut before: Vec<Option<Relay>> = self.relays.drain(..).map(Some).collect();
         self.relays.extend(relays.into_iter().filter_map(|drafted| match drafted {
@@ -248,6 +258,12 @@ impl Service {
             relay.finish_conversion(now);
         }
     }
+}
+
+/// The names of all links that are asked for by name.
+fn names(models: &[model::Relay]) -> BTreeSet<String> {
+    let links = models.iter().flat_map(|model| &model.links);
+    links.filter(|link| !link.is_plural()).map(|link| link.name.clone()).collect()
 }
 
 /// What a relay is known by: its name and those of its links.

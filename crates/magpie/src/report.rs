@@ -16,8 +16,9 @@ use magpie_sys::netlink::{AddressEvent, Connection};
 use crate::Chain;
 use crate::granted::{Addition, Grant, Grounds};
 use crate::journal::link_name;
-use crate::links::{Links, Member, Obstacle, Presence};
+use crate::links::{Device, Links, Member};
 use crate::mark::Mark;
+use crate::obstacle::Obstacle;
 use crate::relay::Relay;
 use crate::rulebook::GrantError;
 use crate::service::{Service, now};
@@ -158,6 +159,16 @@ impl Service {
         let waiting = self.links().filter_map(|member| {
             member.obstacle().map(|obstacle| format!("{}: {obstacle}", member.name))
         });
+        let faults = self.relays.iter().flat_map(|relay| {
+            relay.links.devices().filter_map(|device| {
+                let reason = relay.ports.fault(device.id())?;
+                Some(format!("{}: {reason}", link_name(&relay.links, device.id())))
+            })
+        });
+        let refusal = self
+            .refusal
+            .iter()
+            .map(|why| format!("the network cannot be read, and is read again before long: {why}"));
         let settings = self
             .findings
             .iter()
@@ -165,7 +176,7 @@ impl Service {
             .map(super::check::Finding::advice);
         let notes = self.rejection.iter().chain(&self.remarks).chain(&self.notes).cloned();
         let rules = self.rulebook.warnings(&self.models());
-        waiting.chain(settings).chain(notes).chain(rules).collect()
+        waiting.chain(faults).chain(refusal).chain(settings).chain(notes).chain(rules).collect()
     }
 
     /// What requests about rules are judged by.
@@ -201,22 +212,29 @@ impl Service {
         let mut statuses = Vec::new();
         for relay in &mut self.relays {
             for member in relay.links.iter() {
-                let mut status = link_status(member, &addresses);
-                status.relay.clone_from(&relay.model.name);
-                if let Some(device) = member.device() {
+                for device in member.devices() {
                     let link = device.id();
+                    let mut status = device_status(member, device, &addresses);
+                    status.relay.clone_from(&relay.model.name);
                     let scopes = relay.engine.prefixes(now);
                     let own = scopes.filter(|scope| scope.link == Some(link));
                     status.prefixes = own.map(|scope| scope.prefix.to_string()).collect();
                     status.groups = relay.executor.groups(link) as u64;
-                    if let Some(port) = relay.ports.get_mut(link) {
-                        let traffic = port.traffic();
-                        status.received = traffic.received;
-                        status.sent = traffic.sent;
-                        status.dropped = traffic.dropped;
+                    let traffic = relay.ports.traffic(link);
+                    status.received = traffic.received;
+                    status.sent = traffic.sent;
+                    status.dropped = traffic.dropped;
+                    status.reopened = relay.ports.reopened(link);
+                    if let Some(reason) = relay.ports.fault(link) {
+                        status.state = LinkState::Waiting;
+                        status.waiting = Some(reason.to_owned());
                     }
+                    statuses.push(status);
                 }
-                statuses.push(status);
+                if let Some(note) = member.note() {
+                    let relay = relay.model.name.clone();
+                    statuses.push(LinkStatus { relay, ..waiting_status(member, note) });
+                }
             }
         }
         statuses
@@ -323,32 +341,39 @@ fn shown(rule: &model::Rule, relay: &str, source: RuleSource) -> Rule {
     }
 }
 
-fn link_status(member: &Member, addresses: &[AddressEvent]) -> LinkStatus {
-    let state = match &member.presence {
-        Presence::Waiting(Obstacle::Missing) => LinkState::Missing,
-        Presence::Waiting(_) => LinkState::Waiting,
-        Presence::Present(device) => match (device.up, device.carrier) {
+fn device_status(member: &Member, device: &Device, addresses: &[AddressEvent]) -> LinkStatus {
+    let own = addresses
+        .iter()
+        .filter(|address| device.ifindex == address.ifindex)
+        .map(|address| format!("{}/{}", address.address, address.prefix_len))
+        .collect();
+    let label = member.label(device);
+    LinkStatus {
+        name: label.to_owned(),
+        selector: member.name.clone(),
+        device: (device.name != label).then(|| device.name.clone()),
+        bare: device.lladdr.is_none(),
+        ifindex: Some(device.ifindex),
+        lladdr: device.lladdr.map(|lladdr| lladdr.to_string()),
+        state: match (device.up, device.carrier) {
             (false, _) => LinkState::Down,
             (true, false) => LinkState::NoCarrier,
             (true, true) => LinkState::Up,
         },
-    };
-    let device = member.device();
-    let own = addresses
-        .iter()
-        .filter(|address| device.is_some_and(|device| device.ifindex == address.ifindex))
-        .map(|address| format!("{}/{}", address.address, address.prefix_len))
-        .collect();
-    let renamed = device.filter(|device| device.name != member.name);
+        addresses: own,
+        ..LinkStatus::default()
+    }
+}
+
+fn waiting_status(member: &Member, note: String) -> LinkStatus {
     LinkStatus {
         name: member.name.clone(),
         selector: member.name.clone(),
-        device: renamed.map(|device| device.name.clone()),
-        ifindex: device.map(|device| device.ifindex),
-        lladdr: device.map(|device| device.lladdr.to_string()),
-        state,
-        waiting: member.obstacle().map(ToString::to_string),
-        addresses: own,
+        state: match member.obstacle() {
+            None | Some(Obstacle::Missing) => LinkState::Missing,
+            Some(_) => LinkState::Waiting,
+        },
+        waiting: Some(note),
         ..LinkStatus::default()
     }
 }

@@ -15,6 +15,7 @@ use magpie_sys::poller::{Interest, PollError, Poller};
 
 use crate::check::{self, Finding, Fixes};
 use crate::cli::Launch;
+use crate::devices::Difference;
 use crate::journal::{Journal, describe, link_name};
 use crate::kernel::{Kernel, Snapshot};
 use crate::links::Member;
@@ -85,7 +86,7 @@ pub(crate) struct Service {
     pub(crate) remarks: Vec<String>,
     /// Settings that are in the way, as of the last look.
     pub(crate) findings: Vec<Finding>,
-    kernel: Kernel,
+    pub(crate) kernel: Kernel,
     pub(crate) shield: Shield,
     journal: Journal,
     /// News for those who watch.
@@ -101,8 +102,12 @@ pub(crate) struct Service {
     resynced_at: Instant,
     /// What the kernel knows has been read at least once.
     is_synced: bool,
-    /// Attempts in succession to hear from the kernel again that failed.
+    /// Attempts in succession to learn from the kernel that failed.
     refusals: u32,
+    /// Why the last of them failed.
+    pub(crate) refusal: Option<String>,
+    /// How long it took to read everything anew when that was done last.
+    resync_cost: Duration,
     /// Notifications being worked on; empty between calls, kept for its memory.
     inbox: Vec<netlink::Event>,
 }
@@ -168,6 +173,8 @@ impl Service {
             resynced_at: now,
             is_synced: false,
             refusals: 0,
+            refusal: None,
+            resync_cost: Duration::ZERO,
             inbox: Vec::new(),
         })
     }
@@ -198,18 +205,21 @@ impl Service {
     /// Reads links, addresses and routes anew and takes them as they are. If they cannot be read,
     /// nothing is changed, and it will be tried again.
     pub(crate) fn resync(&mut self, now: Instant) -> Result<(), ServiceError> {
+        let start = std::time::Instant::now();
         let snapshot = self.look(now)?;
         self.take(&snapshot, now);
+        self.resync_cost = start.elapsed();
         Ok(())
     }
 
     /// Takes what the kernel knows as it is.
     pub(crate) fn take(&mut self, snapshot: &Snapshot, now: Instant) {
-        self.resync_at = None;
         self.resynced_at = now;
         self.tally.resyncs += 1;
         self.kernel.observe_all(&snapshot.links);
-        self.take_links(snapshot, now);
+        // Whatever it says is in the dump.
+        self.follow_links(now);
+        self.resync_at = None;
         // Where IPv6 is switched off, nothing can be joined.
         self.check(snapshot);
         for index in 0..self.relays.len() {
@@ -247,10 +257,9 @@ impl Service {
     /// Reads one batch of frames from a link and acts on them; if there are more, its socket
     /// stays ready.
     pub(crate) fn receive(&mut self, link: LinkId, batch: &mut RecvBatch, now: Instant) {
-        let Some(relay) = self.relays.iter_mut().find(|relay| relay.ports.get(link).is_some())
-        else {
-            return;
-        };
+        let serves = |relay: &Relay| relay.ports.get(link).is_some();
+        let Some(index) = self.relays.iter().position(serves) else { return };
+        let Some(relay) = self.relays.get_mut(index) else { return };
         let Some(port) = relay.ports.get_mut(link) else { return };
         match batch.receive(port.socket()) {
             Ok(frames) => {
@@ -268,15 +277,14 @@ impl Service {
             }
             // The news of the link tells the rest.
             Err(LinkFault::Down { .. }) => {}
-            Err(LinkFault::Gone { .. }) => {
-                // It would report this for ever. The news that the link has gone is on its way.
-                let _ = self.poller.remove(port.socket(), Source::Link(link).token());
-            }
-            Err(fault @ LinkFault::Other { .. }) => {
-                tracing::warn!(error = %Chain(&fault), "a packet socket reports an error");
+            Err(fault) => {
+                let may_be_well = matches!(fault, LinkFault::Other { .. });
+                self.reopen(index, link, &Chain(&fault).to_string(), may_be_well, now);
             }
         }
-        relay.settle(now);
+        if let Some(relay) = self.relays.get_mut(index) {
+            relay.settle(now);
+        }
     }
 
     /// Reads the kernel's news and acts on them.
@@ -287,11 +295,12 @@ impl Service {
             match event {
                 netlink::Event::Overrun => self.resync_later(now),
                 netlink::Event::Link(change) => {
-                    if self.kernel.observe(&change) {
+                    let difference = self.kernel.observe(&change);
+                    if difference == Difference::State {
                         self.relays.iter_mut().for_each(Relay::note_routes);
                     }
-                    if self.observe_link(&change, now) {
-                        self.resync_at = Some(now);
+                    if difference != Difference::None && self.follow_links(now) {
+                        self.resync_soon(now);
                     }
                 }
                 netlink::Event::Route(ref change) => {
@@ -327,27 +336,24 @@ impl Service {
         }
     }
 
-    /// Does what is due. Fails when the kernel cannot be heard any longer.
-    pub(crate) fn tick(&mut self, now: Instant) -> Result<(), ServiceError> {
+    /// Does what is due.
+    pub(crate) fn tick(&mut self, now: Instant) {
         for relay in &mut self.relays {
             if relay.engine.poll_timeout().is_some_and(|wakeup| wakeup.at <= now) {
                 relay.feed(Input::Timeout, now);
                 relay.settle(now);
             }
         }
+        self.reopen_due(now);
         if self.resync_at.is_some_and(|at| at <= now)
             && let Err(error) = self.resync(now)
         {
-            if self.refusals >= MOST_REFUSALS {
-                return Err(error);
-            }
             tracing::warn!(error = %Chain(&error), "trying again");
         }
         self.expire(now);
         if self.memory.due().is_some_and(|at| at <= now) {
             self.save(Saving::InBackground, now);
         }
-        Ok(())
     }
 
     /// Looks whether hosts that were saved can be placed by what came.
@@ -360,7 +366,9 @@ impl Service {
     /// Until when to wait for news; none for as long as it takes.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let wakeups = self.relays.iter().filter_map(|relay| relay.engine.poll_timeout());
+        let ports = self.relays.iter().filter_map(|relay| relay.ports.due());
         let others = self.memory.due().into_iter().chain(self.resync_at).chain(self.rulebook.due());
+        let others = others.chain(ports);
         wakeups.map(|wakeup| wakeup.at).chain(others).min()
     }
 
@@ -375,15 +383,13 @@ impl Service {
     /// Saves what is known of hosts, if there is a file for it.
     pub(crate) fn save(&mut self, saving: Saving, now: Instant) {
         let bindings = self.relays.iter().flat_map(|relay| {
-            relay.engine.bindings(now).filter_map(|binding| {
-                Some((relay.links.by_index(binding.link.0)?.name.as_str(), binding))
-            })
+            relay
+                .engine
+                .bindings(now)
+                .filter_map(|binding| Some((relay.links.label(binding.link.0)?, binding)))
         });
         let relays = &self.relays;
-        let is_there = |link: &str| {
-            let mut members = relays.iter().filter_map(|relay| relay.links.by_name(link));
-            members.any(|member| member.device().is_some())
-        };
+        let is_there = |link: &str| relays.iter().any(|relay| relay.links.by_label(link).is_some());
         self.memory.save(bindings, is_there, saving, now);
     }
 
@@ -414,8 +420,14 @@ impl Service {
     /// that came before are lost.
     pub(crate) fn look(&mut self, now: Instant) -> Result<Snapshot, ServiceError> {
         let snapshot = self.dump();
-        if snapshot.is_err() {
-            self.resync_at = Some(now + RESYNC_INTERVAL);
+        match &snapshot {
+            Ok(_) => (self.refusals, self.refusal) = (0, None),
+            Err(error) => {
+                let pause = RESYNC_INTERVAL.saturating_mul(1 << self.refusals.min(6));
+                self.resync_at = Some(now + pause.min(LONGEST_PAUSE));
+                self.refusals = self.refusals.saturating_add(1);
+                self.refusal = Some(Chain(error).to_string());
+            }
         }
         snapshot
     }
@@ -423,19 +435,10 @@ impl Service {
     fn dump(&mut self) -> Result<Snapshot, ServiceError> {
         if self.kernel.is_deaf() {
             let poller = &self.poller;
-            let reopened = self.kernel.reopen(|kernel| {
+            self.kernel.reopen(|kernel| {
                 Ok::<_, ServiceError>(poller.add(kernel, Source::Kernel.token(), Interest::Read)?)
-            });
-            match reopened {
-                Ok(()) => {
-                    self.refusals = 0;
-                    self.tell_repair(None, "the kernel's news are heard again".to_owned(), now());
-                }
-                Err(error) => {
-                    self.refusals += 1;
-                    return Err(error);
-                }
-            }
+            })?;
+            self.tell_repair(None, "the kernel's news are heard again".to_owned(), now());
         }
         self.relays.iter_mut().for_each(Relay::begin_dump);
         self.kernel.skip()?;
@@ -446,6 +449,14 @@ impl Service {
     /// busy with reading them.
     fn resync_later(&mut self, now: Instant) {
         self.resync_at.get_or_insert((self.resynced_at + RESYNC_INTERVAL).max(now));
+    }
+
+    /// Reads everything anew as soon as that takes no more than a part of all time: links may come
+    /// and go faster than they can be looked at.
+    pub(crate) fn resync_soon(&mut self, now: Instant) {
+        let pause = (self.resync_cost * REST).min(RESYNC_INTERVAL);
+        let at = (self.resynced_at + pause).max(now);
+        self.resync_at = Some(self.resync_at.map_or(at, |before| before.min(at)));
     }
 
     /// The relay whose host route a route is.
@@ -467,7 +478,7 @@ impl Service {
         self.memory.recall(known.into_iter(), |host| {
             let Saved { target, ref link, lladdr } = *host;
             let place = relays.iter_mut().find_map(|relay| {
-                let link = relay.links.by_name(link).and_then(Member::device)?.id();
+                let link = relay.links.by_label(link)?.id();
                 Some((relay, link))
             });
             let Some((relay, link)) = place else { return false };
@@ -558,8 +569,10 @@ fn is_about_hosts(kind: EventKind) -> bool {
 
 /// After lost notifications everything is read anew, but not more often than this.
 const RESYNC_INTERVAL: Duration = Duration::from_secs(1);
-/// Attempts to hear from the kernel again, one for each interval, after which there is no hope.
-const MOST_REFUSALS: u32 = 30;
+/// When the kernel cannot be asked, the next attempt comes ever later, but not later than this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// After links have come, what is known is read anew after this many times what it took last.
+const REST: u32 = 9;
 
 const SIGNALS: u64 = 0;
 const KERNEL: u64 = 1;

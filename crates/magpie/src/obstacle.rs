@@ -1,0 +1,125 @@
+//! Says why a link that was asked for is not served.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Why a link that was asked for is not served, or not any longer.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Obstacle {
+    /// There is no device of that name.
+    Missing,
+    /// The device is none of those that were asked for any longer.
+    Released,
+    /// It is a port of a bridge, which gets all frames instead.
+    BridgePort {
+        /// Name of the bridge, if it can be used in its stead.
+        bridge: Option<String>,
+    },
+    /// Frames on it have a header that is neither that of Ethernet nor none at all.
+    OtherLinkLayer,
+    /// It is the loopback device under another name.
+    Loopback,
+    /// It cannot carry IPv6.
+    SmallMtu,
+    /// It, or its bridge, is served as another link.
+    Taken,
+    /// It stands on another link of the relay, or that on it, so that they cannot hear each other.
+    Deaf {
+        /// The other link.
+        other: String,
+    },
+    /// It belongs to another VRF than the first link of the relay.
+    OtherVrf,
+}
+
+impl Obstacle {
+    /// Whether it lies in what was configured, so that waiting cannot help.
+    pub(crate) fn is_mistake(&self) -> bool {
+        match self {
+            Self::Missing
+            | Self::Released
+            | Self::SmallMtu
+            | Self::Taken
+            | Self::Deaf { .. }
+            | Self::OtherVrf => false,
+            Self::BridgePort { .. } | Self::OtherLinkLayer | Self::Loopback => true,
+        }
+    }
+
+    /// The same about several, as what follows their number.
+    fn of_several(&self) -> Option<String> {
+        Some(match self {
+            Self::BridgePort { bridge: Some(bridge) } => {
+                format!("ports of {bridge}, which could be given instead")
+            }
+            Self::BridgePort { bridge: None } => "ports of a bridge".to_owned(),
+            Self::OtherLinkLayer => "of a kind that is not supported".to_owned(),
+            Self::SmallMtu => "unable to carry IPv6, which takes an MTU of 1280".to_owned(),
+            Self::Deaf { other } => {
+                format!("unable to hear {other}, with which they share a device")
+            }
+            Self::OtherVrf => "in another VRF than the first link".to_owned(),
+            Self::Missing | Self::Released | Self::Loopback | Self::Taken => return None,
+        })
+    }
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("there is no such interface yet; it is waited for"),
+            Self::Released => f.write_str("it is none of those that were asked for any longer"),
+            Self::BridgePort { bridge: Some(bridge) } => write!(
+                f,
+                "it is a port of the bridge {bridge}, which gets all its frames: give {bridge} \
+                 instead"
+            ),
+            Self::BridgePort { bridge: None } => f.write_str(
+                "it is a port of a bridge, which gets all frames instead: give the bridge",
+            ),
+            Self::OtherLinkLayer => f.write_str("it has neither Ethernet frames nor bare IPv6"),
+            Self::Loopback => f.write_str("the loopback interface has no neighbors"),
+            Self::SmallMtu => f.write_str("its MTU is below 1280, so that it has no IPv6"),
+            Self::Taken => f.write_str("it, or its bridge, is served as another link"),
+            Self::Deaf { other } => write!(
+                f,
+                "it and {other} share a device and cannot hear each other: put them into relays of \
+                 their own, or connect them by a bridge"
+            ),
+            Self::OtherVrf => f.write_str(
+                "it belongs to another VRF than the first link of the relay, whose table has the \
+                 host routes: put it into that VRF, or set route-table",
+            ),
+        }
+    }
+}
+
+/// What is in the way of several devices, in a few words; nothing if nothing is.
+pub(crate) fn summary<'a>(obstacles: impl Iterator<Item = &'a Obstacle>) -> String {
+    let mut counts: BTreeMap<&Obstacle, usize> = BTreeMap::new();
+    for obstacle in obstacles {
+        *counts.entry(obstacle).or_default() += 1;
+    }
+    let parts = counts.into_iter().filter_map(|(obstacle, count)| {
+        let verb = if count == 1 { "is" } else { "are" };
+        Some(format!("{count} {verb} {}", obstacle.of_several()?))
+    });
+    parts.collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_with_the_same_obstacle_are_counted() {
+        let port = |bridge: &str| Obstacle::BridgePort { bridge: Some(bridge.to_owned()) };
+        let all = [port("br0"), Obstacle::OtherVrf, port("br0"), Obstacle::Loopback, port("br0")];
+        assert_eq!(
+            summary(all.iter()),
+            "3 are ports of br0, which could be given instead; 1 is in another VRF than the first \
+             link"
+        );
+        assert_eq!(summary([].iter()), "");
+    }
+}
