@@ -7,7 +7,8 @@ pub enum Selector<'l> {
     Name(&'l str),
     /// `veth*`: those whose names match; `*` stands for any characters, `?` for one.
     Pattern(&'l str),
-    /// `kind:wireguard`: those of this kind, as `ip -details link` names it.
+    /// `kind:wireguard`: those of this kind, as `ip -details link` names it; `kind:hardware`: those
+    /// that it names no kind of.
     Kind(&'l str),
     /// `master:vrf-blue`: those that belong to this one. The ports of a bridge are reached through
     /// the bridge itself, which is used in their stead.
@@ -28,14 +29,14 @@ impl<'l> Selector<'l> {
         }
     }
 
-    /// Whether an interface is meant: one with this `name`, of this `kind` (hardware has none),
-    /// that belongs to this `master`. The loopback interface never is.
+    /// Whether an interface is meant: one with this `name`, of this `kind`, if it has one, that
+    /// belongs to this `master`. The loopback interface never is.
     pub fn matches(&self, name: &str, kind: Option<&str>, master: Option<&str>) -> bool {
         name != LOOPBACK
             && match self {
                 Self::Name(wanted) => *wanted == name,
                 Self::Pattern(pattern) => is_like(name, pattern, |_| true),
-                Self::Kind(wanted) => kind == Some(*wanted),
+                Self::Kind(wanted) => kind.unwrap_or(HARDWARE) == *wanted,
                 Self::Master(wanted) => master == Some(*wanted),
             }
     }
@@ -86,6 +87,8 @@ fn is_like(name: &str, pattern: &str, is_one: impl Fn(char) -> bool) -> bool {
 pub(crate) const KIND: &str = "kind:";
 /// How a master begins.
 pub(crate) const MASTER: &str = "master:";
+/// The kind of what is no invention of the kernel's.
+pub(crate) const HARDWARE: &str = "hardware";
 /// What stands for other characters.
 pub(crate) const WILDCARDS: [char; 2] = ['*', '?'];
 /// It has no neighbors.
@@ -158,6 +161,9 @@ mod tests {
         let (kind, master) = (Selector::of("kind:veth"), Selector::of("master:br0"));
         assert!(kind.matches("a", Some("veth"), None) && master.matches("a", None, Some("br0")));
         assert!(!kind.matches("veth0", None, Some("veth")));
+        let hardware = Selector::of("kind:hardware");
+        assert!(hardware.matches("eth0", None, None));
+        assert!(!hardware.matches("veth0", Some("veth"), None));
         assert!(!master.matches("br0", Some("br0"), None));
     }
 

@@ -219,7 +219,7 @@ fn has_where_to_look(rule: &Rule, relay: &Relay) -> bool {
     let mut asking = relay.links.iter().filter(|link| !link.only_probed && named(link, &rule.on));
     let is_elsewhere = |on: &Link| {
         let mut places = relay.links.iter().filter(|link| named(link, &rule.to));
-        places.any(|to| to.name != on.name)
+        places.any(|to| to.name != on.name || on.is_plural())
     };
     rule.method != Method::Probe || asking.any(is_elsewhere)
 }

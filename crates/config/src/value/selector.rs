@@ -1,7 +1,7 @@
 //! Tells which texts can name a link: one interface, or those of a pattern, a kind or a master.
 
 use super::{InterfaceNameError, ValueError, check_interface_name};
-use crate::selector::{KIND, MASTER, Selector, WILDCARDS};
+use crate::selector::{HARDWARE, KIND, MASTER, Selector, WILDCARDS};
 use crate::suggest::closest;
 
 /// Checks what names a link.
@@ -124,8 +124,8 @@ fn unknown_kind(kind: &str) -> ValueError {
     let meant = match lower.as_str() {
         "wg" => Some("wireguard"),
         "tap" => Some("tun"),
-        "eth" | "ether" | "ethernet" | "wifi" | "wlan" | "hardware" | "physical" => {
-            return error.label("hardware has no kind: give its name, or a pattern such as `eth*`");
+        "eth" | "ether" | "ethernet" | "wifi" | "wlan" | "physical" => {
+            return error.label("expected `kind:hardware`, or a pattern such as `eth*`");
         }
         lower => closest(lower, KINDS),
     };
@@ -139,7 +139,7 @@ fn unknown_kind(kind: &str) -> ValueError {
 const BRACKETS: [char; 4] = ['[', ']', '{', '}'];
 
 /// What kernels call their kinds of interfaces that may have neighbors (`IFLA_INFO_KIND`).
-const KINDS: [&str; 46] = [
+const KINDS: [&str; 47] = [
     "amt",
     "bareudp",
     "batadv",
@@ -152,6 +152,7 @@ const KINDS: [&str; 46] = [
     "gre",
     "gretap",
     "gtp",
+    HARDWARE,
     "hsr",
     "ifb",
     "ip6erspan",
@@ -203,6 +204,7 @@ mod tests {
             "*a*",
             "kind:wireguard",
             "kind:virt_wifi",
+            "kind:hardware",
             "master:vrf-blue",
             "master:br0",
             "*fifteen-letters",
@@ -251,7 +253,7 @@ mod tests {
             ("kind:wiregard", "did you mean `kind:wireguard`?"),
             ("kind:WireGuard", "did you mean `kind:wireguard`?"),
             ("kind:wg", "did you mean `kind:wireguard`?"),
-            ("kind:ethernet", "hardware has no kind: give its name, or a pattern such as `eth*`"),
+            ("kind:ethernet", "expected `kind:hardware`, or a pattern such as `eth*`"),
             ("kind:quux", "perhaps no interface is ever of this kind"),
             ("eth[01]", "only `*` and `?` stand for other characters"),
             ("{a,b}*", "only `*` and `?` stand for other characters"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use magpie_config::model::{Config, Kind, Link, Method, Relay, Rule, RulePrefix};
+use magpie_config::model::{Config, Kind, Link, Method, Relay, Rule, RulePrefix, Selector};
 use magpie_config::suggest::closest;
 use magpie_control::{AddRules, NewRule, RemoveRules, RuleMethod, RuleRefusal};
 use magpie_engine::Instant;
@@ -166,7 +166,11 @@ pub(super) fn check_rule(rule: &Rule) -> Result<(), String> {
             rule.method.label()
         ));
     }
-    if rule.on.len() == 1 && rule.on == rule.to {
+    // One of several interfaces looks on the others.
+    if let [only] = rule.on.as_slice()
+        && rule.on == rule.to
+        && !Selector::of(only).is_plural()
+    {
         return Err(nowhere_else(&rule.to));
     }
     if rule.method == Method::Static && !rule.i_own_this_prefix && !is_narrow(rule.prefix) {
@@ -210,6 +214,9 @@ fn link_named<'a>(relay: &'a Relay, name: &str) -> Result<&'a Link, String> {
 
 /// What may have been meant, and what there is.
 fn hint<'a>(name: &str, candidates: impl Iterator<Item = &'a str> + Clone) -> String {
+    if let Some(wide) = candidates.clone().find(|it| Selector::of(it).matches(name, None, None)) {
+        return format!(": rules name '{wide}' in whole");
+    }
     if let Some(meant) = closest(name, candidates.clone()) {
         return format!(": did you mean '{meant}'?");
     }
@@ -358,6 +365,22 @@ mod tests {
         let alone = Config { relays: vec![samples::relay("one", &["wan"])], ..Config::default() };
         let reason = grant(&alone, rule("auto", Probe)).unwrap_err();
         assert!(reason.contains("'wan' of 'one' is the only link"), "{reason}");
+    }
+
+    #[test]
+    fn interfaces_that_are_one_link_are_named_together() {
+        let many = samples::relay("many", &["veth*"]);
+        let config = Config { relays: vec![many], ..Config::default() };
+        let rule = |on: &[&str], to: &[&str]| NewRule {
+            on: names(on),
+            to: names(to),
+            ..rule("auto", RuleMethod::Probe)
+        };
+        for good in [rule(&[], &[]), rule(&["veth*"], &["veth*"]), rule(&["veth*"], &[])] {
+            grant(&config, good.clone()).unwrap_or_else(|reason| panic!("{good:?}: {reason}"));
+        }
+        let reason = grant(&config, rule(&["veth0"], &[])).unwrap_err();
+        assert!(reason.contains("rules name 'veth*' in whole"), "{reason}");
     }
 
     #[test]
