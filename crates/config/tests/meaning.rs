@@ -3,7 +3,9 @@
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
-use magpie_config::model::{BridgePort, Config, Kind, LinkOptions, LogLevel, Relay, Role};
+use magpie_config::model::{
+    BridgePort, Config, Kind, Link, LinkOptions, LogLevel, Relay, Role, Selector,
+};
 use magpie_config::{Diagnostics, Loaded, Source, load, load_base, parse, render};
 use magpie_engine::{
     Announce, Decision, LinkConfig, Member, Members, Method, NaSource, RoutePolicy, RouterFlag,
@@ -215,6 +217,84 @@ fn the_routing_table_is_that_of_the_links_unless_one_is_given() {
     let sources = [base, later].map(|text| Source::new("layer", text));
     let loaded = parse(&sources).unwrap_or_else(|mistakes| panic!("{mistakes}"));
     assert_eq!(only(&loaded.config).routes.table, None);
+}
+
+#[test]
+fn links_that_are_several_interfaces_are_named_as_others_are() {
+    let base = r#"
+        [[relay]]
+        name = "home"
+        links = ["wan", "veth*", "master:vrf-blue"]
+        [[relay.rule]]
+        prefix = "2001:db8:1::/64"
+        method = "probe"
+        on = ["veth*"]
+        to = ["veth*"]
+    "#;
+    let later = r#"
+        [[relay]]
+        name = "home"
+        [[relay.link]]
+        name = "veth*"
+        promiscuous = true
+        [[relay.link]]
+        name = "kind:wireguard"
+        role = "downstream"
+        [[relay.link.rule]]
+        prefix = "2001:db8:2::/64"
+        method = "deny"
+    "#;
+    let sources = [base, later].map(|text| Source::new("layer", text));
+    let loaded = parse(&sources).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
+    let home = only(&loaded.config);
+    assert_eq!(names(home), ["wan", "veth*", "master:vrf-blue", "kind:wireguard"]);
+    let selectors: Vec<Selector<'_>> = home.links.iter().map(Link::selector).collect();
+    let expected = [
+        Selector::Name("wan"),
+        Selector::Pattern("veth*"),
+        Selector::Master("vrf-blue"),
+        Selector::Kind("wireguard"),
+    ];
+    assert_eq!(selectors, expected);
+    let promiscuous: Vec<bool> = home.links.iter().map(|link| link.options.promiscuous).collect();
+    assert_eq!(promiscuous, [false, true, false, false]);
+    let engine = home.engine_config();
+    let plural: Vec<bool> = engine.links.iter().map(|link| link.plural).collect();
+    assert_eq!(plural, [false, true, true, true]);
+    let rules: Vec<_> = engine.rules.iter().copied().collect();
+    let [among, denied, _] = rules.as_slice() else { panic!("{rules:?}") };
+    let veths = Members::from_iter([Member(1)]);
+    assert_eq!((among.on, among.method), (veths, Method::Probe { to: veths }));
+    assert_eq!(denied.on, Members::from_iter([Member(3)]));
+}
+
+#[test]
+fn one_link_is_enough_for_a_relay_if_it_is_several_interfaces() {
+    for name in ["veth*", "kind:veth", "master:br0"] {
+        let text = format!(
+            "[[relay]]\nlinks = [\"{name}\"]\n\
+             [[relay.rule]]\nprefix = \"2001:db8:1::/64\"\nmethod = \"probe\"\n"
+        );
+        let loaded = read(&text);
+        assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
+        assert_eq!(only(&loaded.config).name, name);
+    }
+}
+
+#[test]
+fn one_interface_may_be_taken_out_of_many() {
+    let loaded = read(
+        "[[relay]]\nname = \"home\"\nlinks = [\"wan\", \"veth*\", \"veth7\"]\n\
+         [[responder]]\nlinks = [\"veth8\", \"veth9?\"]\n\
+         [[responder.rule]]\nprefix = \"auto\"\nmethod = \"route\"\n",
+    );
+    // The last of them is left with none.
+    let messages: Vec<&str> =
+        loaded.warnings.iter().map(|remark| remark.message.as_str()).collect();
+    assert_eq!(messages, ["`veth9?` is left with no interface"]);
+    let [home, _] = loaded.config.relays.as_slice() else { panic!("two are configured") };
+    assert_eq!(names(home), ["wan", "veth*", "veth7"]);
 }
 
 #[test]
