@@ -380,8 +380,29 @@ mod tests {
         protocol: u32,
         vlan_tag: Option<u32>,
         packet_type: u8,
+        /// Without a link-layer header.
         octets: Vec<u8>,
     }
+
+    /// A program, and the header that frames have before the IPv6 header.
+    struct Layout {
+        program: Vec<sock_filter>,
+        link_layer: &'static [u8],
+    }
+
+    fn layouts() -> [Layout; 2] {
+        [Layout { program: ETHERNET.to_vec(), link_layer: &ETHERNET_HEADER }, watching(&[], &[])]
+    }
+
+    fn watching(prefixes: &[&str], except: &[&str]) -> Layout {
+        let prefixes: Vec<Ipv6Net> =
+            prefixes.iter().map(|prefix| prefix.parse().unwrap()).collect();
+        let except: Vec<Ipv6Addr> = except.iter().map(|address| address.parse().unwrap()).collect();
+        let program = [&BARE[..], &watched(prefixes.iter(), except.iter())].concat();
+        Layout { program, link_layer: &[] }
+    }
+
+    const ETHERNET_HEADER: [u8; 14] = [0x33, 0x33, 0xff, 0, 0, 0x21, 2, 0, 0, 0, 0, 1, 0x86, 0xdd];
 
     #[test]
     #[expect(clippy::too_many_lines, reason = "one line for each kind of frame")]
@@ -502,21 +523,79 @@ mod tests {
             ),
             ("own udp", false, received(PACKET_OUTGOING, ipv6(17, &[135, 0]))),
         ];
-        for (name, expected, frame) in cases {
-            let passed = run(frame);
-            assert_eq!(passed > 0, *expected, "{name}: {frame:?}");
-            assert!(passed == 0 || passed >= 65_536, "{name}: the frame is cut to {passed} octets");
+        for layout in layouts() {
+            for (name, expected, frame) in cases {
+                let passed = run(&layout, frame);
+                assert_eq!(passed > 0, *expected, "{name}: {frame:?}");
+                assert!(passed == 0 || passed >= 65_536, "{name}: cut to {passed} octets");
+            }
         }
     }
 
     #[test]
     fn drops_every_frame_that_is_cut_before_the_type() {
         let whole = ipv6(0, &[58, 0, 5, 2, 0, 0, 1, 0, 130]);
-        for length in 0..whole.len() {
-            let cut = received(libc::PACKET_HOST, whole.get(..length).unwrap().to_vec());
-            assert_eq!(run(&cut), 0, "{length} octets");
+        for layout in layouts() {
+            for length in 0..whole.len() {
+                let cut = received(libc::PACKET_HOST, whole.get(..length).unwrap().to_vec());
+                assert_eq!(run(&layout, &cut), 0, "{length} octets");
+            }
+            assert_ne!(run(&layout, &received(libc::PACKET_HOST, whole.clone())), 0);
         }
-        assert_ne!(run(&received(libc::PACKET_HOST, whole)), 0);
+    }
+
+    #[test]
+    fn lnk_08_what_this_host_sends_to_watched_prefixes_is_accepted() {
+        let subnet = &["2001:db8:1::/64"][..];
+        // The prefixes, the exceptions, the destination, and whether it is accepted.
+        let cases: &[(&[&str], &[&str], &str, bool)] = &[
+            (&[], &[], "2001:db8:1::22", false),
+            (&["::/0"], &[], "2001:db8:1::22", true),
+            (subnet, &[], "2001:db8:1::22", true),
+            (subnet, &[], "2001:db8:1:0:ffff:ffff:ffff:ffff", true),
+            (subnet, &[], "2001:db8:1:1::22", false),
+            (subnet, &[], "2001:db9:1::22", false),
+            (subnet, &[], "ff02::1", false),
+            (subnet, &["2001:db8:1::22"], "2001:db8:1::22", false),
+            (subnet, &["2001:db8:1::22"], "2001:db8:1::23", true),
+            (subnet, &["2001:db8:1::22"], "2001:db8:1:0:1::22", true),
+            (subnet, &["2001:db8:1::22", "2001:db8:1::23"], "2001:db8:1::23", false),
+            (&["2001:db8:1::22/128"], &[], "2001:db8:1::22", true),
+            (&["2001:db8:1::22/128"], &[], "2001:db8:1::23", false),
+            (&["2001:db8:1::/48", "2001:db8:8000::/33"], &[], "2001:db8:1:ffff::1", true),
+            (&["2001:db8:1::/48", "2001:db8:8000::/33"], &[], "2001:db8:ffff::1", true),
+            (&["2001:db8:1::/48", "2001:db8:8000::/33"], &[], "2001:db8:7fff::1", false),
+            (&["2001:db8:1::f0/125"], &[], "2001:db8:1::f7", true),
+            (&["2001:db8:1::f0/125"], &[], "2001:db8:1::f8", false),
+        ];
+        for (prefixes, except, destination, expected) in cases {
+            let layout = watching(prefixes, except);
+            let destination: Ipv6Addr = destination.parse().unwrap();
+            for upper_layer in [6, 17, 44, 58, 59] {
+                let mut octets = ipv6(upper_layer, &[128, 0, 0, 0]);
+                octets.splice(24..40, destination.octets());
+                let sent = received(libc::PACKET_OUTGOING, octets.clone());
+                let passed = run(&layout, &sent);
+                assert_eq!(passed > 0, *expected, "{destination} of {prefixes:?}");
+                assert!(passed == 0 || passed == 40, "{passed} octets instead of a header");
+                for packet_type in [libc::PACKET_HOST, libc::PACKET_OTHERHOST] {
+                    assert_eq!(run(&layout, &received(packet_type, octets.clone())), 0);
+                }
+                let ipv4 = Frame { protocol: 0x0800, ..sent };
+                assert_eq!(run(&layout, &ipv4), 0);
+            }
+        }
+    }
+
+    #[test]
+    fn what_locates_a_target_is_accepted_whole_wherever_it_is_sent() {
+        let layout = watching(&["::/0"], &["fefe:fefe:fefe:fefe:fefe:fefe:fefe:fefe"]);
+        for (kind, code) in [(135, 0), (1, 0), (1, 3)] {
+            let sent = received(libc::PACKET_OUTGOING, ipv6(58, &[kind, code, 0, 0]));
+            assert_eq!(run(&layout, &sent), WHOLE_FRAME);
+        }
+        let sent = received(libc::PACKET_OUTGOING, ipv6(58, &[1, 4, 0, 0]));
+        assert_eq!(run(&layout, &sent), 0);
     }
 
     fn received(packet_type: u8, octets: Vec<u8>) -> Frame {
@@ -528,23 +607,27 @@ mod tests {
     }
 
     fn ipv6(next_header: u8, payload: &[u8]) -> Vec<u8> {
-        let mut frame = vec![0x33, 0x33, 0xff, 0, 0, 0x21, 2, 0, 0, 0, 0, 1, 0x86, 0xdd];
         let length = u16::try_from(payload.len()).unwrap().to_be_bytes();
-        frame.extend([0x60, 0, 0, 0, length[0], length[1], next_header, 255]);
+        let mut frame = Vec::from([0x60, 0, 0, 0, length[0], length[1], next_header, 255]);
         frame.extend([0xfe; 32]);
         frame.extend(payload);
         frame
     }
 
     /// Runs the program as the kernel would: a load beyond the frame ends it with 0.
-    fn run(frame: &Frame) -> u32 {
+    fn run(layout: &Layout, frame: &Frame) -> u32 {
+        let octets = [layout.link_layer, &frame.octets].concat();
         let (mut a, mut x, mut counter) = (0_u32, 0_u32, 0);
         loop {
-            let sock_filter { code, jt, jf, k } = ETHERNET[counter];
+            let sock_filter { code, jt, jf, k } = layout.program[counter];
             counter += 1;
             let skip = |taken| usize::from(if taken { jt } else { jf });
             match u32::from(code) {
                 // LD W ABS
+                0x20 if k < 0x8000_0000 => match load(&octets, k, 4) {
+                    Some(value) => a = value,
+                    None => return 0,
+                },
                 0x20 => {
                     a = match k.cast_signed() - libc::SKF_AD_OFF {
                         libc::SKF_AD_PROTOCOL => frame.protocol,
@@ -555,17 +638,17 @@ mod tests {
                     }
                 }
                 // LD H ABS
-                0x28 => match load(frame, k, 2) {
+                0x28 => match load(&octets, k, 2) {
                     Some(value) => a = value,
                     None => return 0,
                 },
                 // LD B ABS
-                0x30 => match load(frame, k, 1) {
+                0x30 => match load(&octets, k, 1) {
                     Some(value) => a = value,
                     None => return 0,
                 },
                 // LD B IND
-                0x50 => match load(frame, x + k, 1) {
+                0x50 => match load(&octets, x + k, 1) {
                     Some(value) => a = value,
                     None => return 0,
                 },
@@ -573,8 +656,9 @@ mod tests {
                 0x01 => x = k,
                 // MISC TAX
                 0x07 => x = a,
-                // ALU ADD K, ALU LSH K
+                // ALU ADD K, ALU AND K, ALU LSH K
                 0x04 => a += k,
+                0x54 => a &= k,
                 0x64 => a <<= k,
                 // JMP JA, JEQ K, JGT K, JSET K
                 0x05 => counter += usize::try_from(k).unwrap(),
@@ -588,9 +672,9 @@ mod tests {
         }
     }
 
-    fn load(frame: &Frame, offset: u32, octets: usize) -> Option<u32> {
+    fn load(frame: &[u8], offset: u32, octets: usize) -> Option<u32> {
         let start = usize::try_from(offset).unwrap();
-        let bytes = frame.octets.get(start..start + octets)?;
+        let bytes = frame.get(start..start + octets)?;
         Some(bytes.iter().fold(0, |value, octet| value << 8 | u32::from(*octet)))
     }
 }

@@ -20,7 +20,7 @@ use magpie_sys::link_socket::LinkSocket;
 use magpie_sys::netlink::{LinkChange, LinkPlace, MacvlanMode, NewMacvlan};
 use magpie_sys::packet::{LinkFault, PacketError, PacketSocket, SocketOptions, Statistics};
 use magpie_sys::poller::{Interest, Poller};
-use magpie_testnet::{Node, connect, wait_for};
+use magpie_testnet::{Bridge, Node, connect, wait_for};
 use magpie_wire::{
     LinkAddr, Message, OwnMessage, Packet, Solicit, multicast_lladdr, solicited_node,
 };
@@ -47,10 +47,11 @@ fn main() -> ExitCode {
         ),
         trial("lnk_04_a_long_frame_is_cut_and_its_length_known", lnk_04_a_long_frame_is_cut),
         trial("overflow_is_counted", overflow_is_counted),
+        trial("overflow_is_told_once", overflow_is_told_once),
         trial("the_socket_works_again_after_the_link_was_down", works_again_after_down),
         trial("a_link_that_has_gone_is_told_from_one_that_is_down", a_link_that_has_gone),
         trial("mcl_10_all_multicast_is_received_also_after_down", mcl_10_all_multicast),
-        trial("other_stations_are_heard_only_without_a_filter", other_stations_are_heard),
+        trial("lnk_02_frames_for_other_stations_never_count", frames_for_other_stations),
         trial("a_socket_for_what_is_no_ethernet_link_is_refused", no_ethernet_link_is_refused),
         trial("mcl_05_thousands_of_groups_are_joined_and_left", mcl_05_thousands_of_groups),
         trial("groups_of_links_that_have_gone_are_forgotten", groups_of_links_that_have_gone),
@@ -232,17 +233,34 @@ fn overflow_is_counted() -> Outcome {
     assert!(queued > 100, "only {queued} frames found room");
     assert_eq!(scene.socket.statistics()?, Statistics::default());
 
-    let mut batch = RecvBatch::new();
-    let mut received = 0;
-    loop {
-        let frames = batch.receive(&scene.socket)?;
-        let full = frames.is_full();
-        received += u32::try_from(frames.len())?;
-        if !full {
-            break;
+    assert_eq!(scene.receive_all()?, (queued, dropped));
+    Ok(())
+}
+
+fn overflow_is_told_once() -> Outcome {
+    let scene = Scene::new()?;
+    let frame = solicitation(0x21)?;
+    // A burst that finds room, one that does not, and again one that does.
+    for (burst, overflows) in [(2 * BATCH, false), (2 * FLOOD, true), (2 * BATCH, false)] {
+        let mut sent = 0;
+        for _ in 0..burst {
+            sent += u32::from(scene.peer.send(&frame).is_ok());
         }
+        let (mut received, mut lost) = (0, 0);
+        wait_for(LIMIT, "all frames to be received or told of", || {
+            let more = scene.receive_all().ok()?;
+            received += more.0;
+            lost += more.1;
+            (received + lost >= sent).then_some(())
+        })?;
+        assert_eq!(received + lost, sent);
+        assert_eq!(lost > 0, overflows, "{lost} of {sent} frames were lost");
+        assert_eq!(scene.socket.statistics()?, Statistics { queued: received, dropped: lost });
     }
-    assert_eq!(received, queued);
+    // A frame that comes alone tells nothing of the past.
+    scene.peer.send(&frame)?;
+    wait_readable(&scene.socket)?;
+    assert_eq!(scene.receive_all()?, (1, 0));
     Ok(())
 }
 
@@ -318,18 +336,46 @@ fn mcl_10_all_multicast() -> Outcome {
     Ok(())
 }
 
-fn other_stations_are_heard() -> Outcome {
-    let mut scene = Scene::new()?;
+fn frames_for_other_stations() -> Outcome {
+    // A bridge passes what it knows no station for to all ports, and to itself only if it is to
+    // receive everything.
+    let scene = Scene::new()?;
+    scene.dut.add_bridge(&Bridge::new("br"))?;
+    scene.dut.set_bridge(LINK, Some("br"))?;
+    let witness = {
+        let _inside = scene.dut.enter()?;
+        LinkSocket::open(scene.dut.ifindex("br")?)?
+    };
+    let mut scene = scene.on("br")?;
     let mut for_another = solicitation(0x21)?;
     for_another.splice(..6, [2, 0, 0, 0, 0, 0x99]);
     let marker = solicitation(0x22)?;
+    let expected = Frame { length: marker.len(), outgoing: false, bytes: marker.clone() };
+    let is_heard = |scene: &Scene| -> Result<bool, Box<dyn Error>> {
+        scene.peer.send(&for_another)?;
+        scene.peer.send(&marker)?;
+        assert_eq!(scene.receive()?, std::slice::from_ref(&expected));
+        let mut buffer = [0; 2048];
+        let mut is_heard = false;
+        wait_for(LIMIT, "the marker at the witness", || {
+            let len = witness.receive(&mut buffer).ok()??.len;
+            is_heard |= buffer.get(..len) == Some(for_another.as_slice());
+            (buffer.get(..len) == Some(marker.as_slice())).then_some(())
+        })?;
+        Ok(is_heard)
+    };
+    assert!(!is_heard(&scene)?);
     scene.socket.set_promiscuous(true)?;
     scene.socket.set_promiscuous(true)?;
-    scene.peer.send(&for_another)?;
-    scene.peer.send(&marker)?;
-    let marker = Frame { length: marker.len(), outgoing: false, bytes: marker };
-    assert_eq!(scene.receive()?, [marker]);
+    assert!(is_heard(&scene)?);
     scene.socket.set_promiscuous(false)?;
+    assert!(!is_heard(&scene)?);
+    scene.socket = {
+        let _inside = scene.dut.enter()?;
+        let options = SocketOptions { promiscuous: true, ..SocketOptions::default() };
+        PacketSocket::open(scene.ifindex, &options)?
+    };
+    assert!(is_heard(&scene)?);
     Ok(())
 }
 
@@ -462,6 +508,20 @@ impl Scene {
                 outgoing: frame.outgoing,
             })
             .collect())
+    }
+
+    /// Receives what is waiting; returns how many frames that were, and how many were lost.
+    fn receive_all(&self) -> Result<(u32, u32), Box<dyn Error>> {
+        let mut batch = RecvBatch::new();
+        let (mut received, mut lost) = (0, 0);
+        loop {
+            let frames = batch.receive(&self.socket)?;
+            received += u32::try_from(frames.len())?;
+            lost += frames.lost();
+            if !frames.is_full() {
+                return Ok((received, lost));
+            }
+        }
     }
 
     /// Waits until the kernel of the socket's own node sends a given message.

@@ -253,6 +253,9 @@ impl<'a> Packet<'a> {
         let payload_length = end - IPV6_LEN;
         ipv6.payload_length = u16::try_from(payload_length).map_err(|_| BufferTooSmall)?.into();
         patch(buffer, 0, ipv6.as_bytes())?;
+        // Whatever a message that is passed on had for a checksum when it came: other addresses and
+        // options make another one, and within one machine it may not even have been finished,
+        // since devices are left to do that (`TP_STATUS_CSUMNOTREADY`, packet(7)).
         let message = buffer.get(start..end).ok_or(BufferTooSmall)?;
         let sum = checksum(self.source, self.destination, ICMPV6, message);
         patch(buffer, start + 2, &sum.to_be_bytes())?;

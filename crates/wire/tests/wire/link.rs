@@ -1,8 +1,8 @@
 //! What surrounds the packet on the link: tags, sizes, and other protocols.
 
-use magpie_wire::{Malformed, Packet};
+use magpie_wire::{Malformed, Message, OwnMessage, Packet, Solicit, checksum};
 
-use crate::raw::{Raw, ip};
+use crate::raw::{Raw, US, ip};
 
 #[test]
 fn lnk_02_tagged_frame_belongs_to_another_link() {
@@ -37,6 +37,45 @@ fn lnk_04_jumbo_frames_are_read_like_others() {
     ] {
         assert!(Packet::parse(&raw.frame()).is_ok(), "{} octets", raw.frame().len());
     }
+}
+
+#[test]
+fn lnk_15_checksums_are_computed_anew_for_what_is_sent() {
+    let frame = Raw::solicit().frame();
+    let heard = Packet::parse(&frame).unwrap();
+    for source in ["fe80::10", "2001:db8::10", "::"] {
+        let told = Packet { ethernet_source: US, source: ip(source), ..heard };
+        let told = match told.message {
+            Message::Solicit(solicit) if told.source.is_unspecified() => Packet {
+                message: Message::Solicit(Solicit { source_lladdr: None, ..solicit }),
+                ..told
+            },
+            _ => told,
+        };
+        let mut buffer = [0xff; Packet::MAX_LEN];
+        let length = told.emit(&mut buffer).unwrap();
+        let message = &buffer[54..length];
+        assert_eq!(checksum(told.source, told.destination, 58, message), 0, "{source}");
+        assert_eq!(Packet::parse(&buffer[..length]), Ok(told));
+    }
+}
+
+#[test]
+fn lnk_15_an_unfinished_checksum_is_no_checksum() {
+    let intact = Raw::solicit().frame();
+    let heard = Packet::parse(&intact).unwrap();
+    let mut frame = intact.clone();
+    // What a kernel leaves there when the device is to do the rest: the sum of the addresses, the
+    // length and the protocol.
+    let mut message = frame[54..].to_vec();
+    message.fill(0);
+    let unfinished = !checksum(heard.source, heard.destination, 58, &message);
+    frame[56..58].copy_from_slice(&unfinished.to_be_bytes());
+    assert_eq!(Packet::parse(&frame), Err(Malformed::Checksum));
+    // Of what this host itself sends, nothing is taken that a checksum would have to vouch for.
+    let Message::Solicit(Solicit { target, .. }) = heard.message else { panic!("{heard:?}") };
+    let expected = OwnMessage::Solicit { target, probe: false };
+    assert_eq!(OwnMessage::parse(&frame), Some(expected));
 }
 
 #[test]
