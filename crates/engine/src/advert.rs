@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use magpie_wire::{ALL_NODES, Advert, LinkAddr, Packet};
 
+use crate::bare;
 use crate::binding::is_by_owner;
 use crate::engine::Engine;
 use crate::{Discard, Event, Evidence, Instant, LinkId, Lost};
@@ -43,6 +44,14 @@ impl Engine {
             // An answer to a unicast solicitation may omit the option (section 7.2.4).
             let from = advert.target_lladdr.unwrap_or(packet.ethernet_source);
             if self.on_answer(id, from, advert, now) {
+                return;
+            }
+            // On a bare link the target itself was asked whether it is a duplicate.
+            let was_asked = self
+                .links
+                .get(&id)
+                .is_some_and(|link| link.is_bare() && link.asked.contains(target, now));
+            if was_asked && self.on_defense(id, advert, now) {
                 return;
             }
         } else if packet.destination == ALL_NODES && self.on_defense(id, advert, now) {
@@ -142,7 +151,7 @@ impl Engine {
         }
         let Some(lladdr) = advert.target_lladdr else { return false };
         let (claimant, claimant_lladdr) = (binding.link, binding.lladdr);
-        if binding.lladdr == Some(lladdr) {
+        if claimant_lladdr.is_some_and(|known| bare::is_same((claimant, known), (id, lladdr))) {
             // The same station is on both links: no duplicate.
             return false;
         }
@@ -157,7 +166,7 @@ impl Engine {
             target,
             owner: id,
             claimant,
-            lladdr: claimant_lladdr.unwrap_or_default(),
+            lladdr: claimant_lladdr.and_then(bare::named),
         });
         self.forget(target, Lost::Duplicate);
         self.on_hint(target, id, lladdr, Evidence::Advertisement, now);

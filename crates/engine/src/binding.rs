@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use magpie_wire::{Advert, LinkAddr};
 
+use crate::bare::named;
 use crate::{BindingState, Discard, Evidence, Instant, Limits, LinkId};
 
 /// How long after a solicitation its answer is still taken for one: RFC 4861 section 10,
@@ -213,6 +214,7 @@ impl Binding {
 pub(crate) struct Bindings {
     table: BTreeMap<Ipv6Addr, Binding>,
     per_link: BTreeMap<LinkId, usize>,
+    /// Not of bare links, where nobody can be told from anybody.
     per_lladdr: BTreeMap<(LinkId, LinkAddr), usize>,
     /// Bindings that never answered a probe, by the link that they were heard of on.
     hearsay: BTreeMap<LinkId, usize>,
@@ -318,14 +320,14 @@ impl Bindings {
 
     fn count_in(&mut self, link: LinkId, lladdr: Option<LinkAddr>) {
         *self.per_link.entry(link).or_default() += 1;
-        if let Some(lladdr) = lladdr {
+        if let Some(lladdr) = lladdr.and_then(named) {
             *self.per_lladdr.entry((link, lladdr)).or_default() += 1;
         }
     }
 
     fn count_out(&mut self, link: LinkId, lladdr: Option<LinkAddr>) {
         count_down(&mut self.per_link, &link);
-        if let Some(lladdr) = lladdr {
+        if let Some(lladdr) = lladdr.and_then(named) {
             count_down(&mut self.per_lladdr, &(link, lladdr));
         }
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use magpie_wire::{Advert, LinkAddr};
 
+use crate::bare::{self, named};
 use crate::binding::{Claim, Stage, is_by_owner};
 use crate::engine::Engine;
 use crate::link::Link;
@@ -82,8 +83,10 @@ impl Engine {
             // Two proxies that answer for the same target would claim it for ever.
             return self.counters.count(Discard::Repeated);
         }
-        let interval =
-            if binding.lladdr == Some(lladdr) { SAME_STATION_INTERVAL } else { STRANGER_INTERVAL };
+        let is_same = binding
+            .lladdr
+            .is_some_and(|known| bare::is_same((binding.link, known), (link, lladdr)));
+        let interval = if is_same { SAME_STATION_INTERVAL } else { STRANGER_INTERVAL };
         let old_place_down = !self.links.get(&binding.link).is_some_and(Link::usable);
         let stage = if old_place_down { Stage::AskNew } else { Stage::AskOld };
         binding.claim = Some(Box::new(Claim {
@@ -196,8 +199,10 @@ impl Engine {
         // On the owner's own link the owner defends itself.
         if claim.tentative.is_some() && link != owner {
             self.advertise_to_all(link, target, router, false);
+            let lladdr = named(lladdr);
             self.report(Event::Duplicate { target, owner, claimant: link, lladdr });
         } else {
+            let lladdr = named(lladdr);
             self.report_claim(Event::ClaimRejected { target, link, lladdr }, link, now);
         }
     }
@@ -208,7 +213,9 @@ impl Engine {
         let Some(binding) = self.bindings.get_mut(target) else { return };
         binding.reachable_until = None;
         let (link, lladdr) = (binding.link, binding.lladdr);
-        if lladdr == Some(claim.lladdr) && !self.resolutions.contains_key(&target) {
+        let is_same =
+            lladdr.is_some_and(|known| bare::is_same((link, known), (claim.link, claim.lladdr)));
+        if is_same && !self.resolutions.contains_key(&target) {
             // It surely was where it spoke; on a lossy link the probes may have been lost. The
             // other links are asked, as if somebody waited.
             self.begin_resolution(target, link, Phase::Verify, now);

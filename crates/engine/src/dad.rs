@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use magpie_wire::{LinkAddr, Nonce, Solicit};
 
+use crate::bare;
 use crate::delayed::Delayed;
 use crate::engine::Engine;
 use crate::{Decision, Discard, Evidence, Instant, LinkId, Members};
@@ -55,6 +56,7 @@ impl ProbeMemory {
         self.probes.iter().rev().filter(|seen| seen.target == probe.target).any(|seen| {
             let age = probe.at.since(seen.at);
             let elsewhere = seen.link != probe.link;
+            let is_same = bare::is_same((seen.link, seen.lladdr), (probe.link, probe.lladdr));
             match (seen.nonce, probe.nonce) {
                 (Some(known), Some(nonce)) if known == nonce => {
                     age < if elsewhere { RETURN_TIME } else { ECHO_WINDOW }
@@ -64,8 +66,8 @@ impl ProbeMemory {
                 // echo; two hosts that choose the same address within the same second, on
                 // different links and without nonces, are not told of each other. The same
                 // station needs some time to move to another link.
-                (None, None) if elsewhere && seen.lladdr != probe.lladdr => age < TENTATIVE_TIME,
-                (None, None) => seen.lladdr == probe.lladdr && age < ECHO_WINDOW,
+                (None, None) if elsewhere && !is_same => age < TENTATIVE_TIME,
+                (None, None) => is_same && age < ECHO_WINDOW,
                 _ => false,
             }
         })
@@ -105,6 +107,9 @@ impl Engine {
             // ours and proves nothing.
             Decision::Route if self.bindings.get(target).is_some() => Members::NONE,
             Decision::Route => return self.defend_by_route(target, id, now),
+            Decision::Probe(to) if self.has_route_away(target, id, to) => {
+                return self.defend(target, id, now);
+            }
             Decision::Probe(to) => to,
             // Nobody who asks there is answered, but it may be asked for elsewhere.
             Decision::Uncovered if self.is_sought_at(target, id) => Members::NONE,
@@ -131,7 +136,11 @@ impl Engine {
             }
             // The station that is known to have the address checks it again, or has moved: no
             // duplicate (RFC 4389 section 3).
-            Some(binding) if binding.lladdr.is_none_or(|known| known == lladdr) => {
+            Some(binding)
+                if binding
+                    .lladdr
+                    .is_none_or(|known| bare::is_same((binding.link, known), (id, lladdr))) =>
+            {
                 binding.claim = None;
                 self.make_tentative(target, id, lladdr, until);
             }

@@ -66,10 +66,18 @@ impl Engine {
         let target = question.target;
         match question.purpose {
             Purpose::Answer(asker) => self.on_route_known(asker, target, route, now),
-            Purpose::Late(asker) => match away(route, asker.link) {
-                Some(away) => self.advertise(asker, target, away.is_own),
-                None => self.counters.count(Discard::NotRouted),
+            Purpose::Late(asker) => match self.decide(target, asker.link) {
+                Decision::Probe(to) if self.is_routed_away(target, route, asker.link, to) => {
+                    self.advertise(asker, target, false);
+                }
+                Decision::Route => match away(route, asker.link) {
+                    Some(away) => self.advertise(asker, target, away.is_own),
+                    None => self.counters.count(Discard::NotRouted),
+                },
+                _ => {}
             },
+            Purpose::Resolve(asker) => self.resolve_by_route(asker, target, route, now),
+            Purpose::Data(link) => self.on_data_routed(link, target, route, now),
             Purpose::Defend(link) => self.on_route_to_defend(target, link, route, now),
             Purpose::Settle => self.settle_by_route(target, route, question.outdated, now),
         }
@@ -131,7 +139,7 @@ impl Engine {
 
     /// Tells all nodes on `link` that `target` is taken (RFC 4862 section 5.4.4), unless they have
     /// just been told.
-    fn defend(&mut self, target: Ipv6Addr, link: LinkId, now: Instant) {
+    pub(crate) fn defend(&mut self, target: Ipv6Addr, link: LinkId, now: Instant) {
         if self.defended.contains((link, target), now) {
             return self.counters.count(Discard::Repeated);
         }

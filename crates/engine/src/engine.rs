@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use magpie_wire::{LinkAddr, Message, OwnMessage, Packet};
 
+use crate::bare;
 use crate::binding::{Binding, Bindings};
 use crate::dad::ProbeMemory;
 use crate::delayed::{Delayed, DelayedQueue};
@@ -149,16 +150,7 @@ impl Engine {
         self.clock = now;
         match input {
             Input::Frame { link, bytes } => self.on_frame(link, bytes, now),
-            Input::Outgoing { link, bytes } => match OwnMessage::parse(bytes) {
-                Some(OwnMessage::Solicit { target, probe: false }) => {
-                    self.on_kernel_solicit(link, target, now);
-                }
-                Some(OwnMessage::Unreachable { target } | OwnMessage::Data { target }) => {
-                    self.on_miss(link, target, now);
-                }
-                // The kernel's own duplicate address detection is the kernel's own business.
-                Some(OwnMessage::Solicit { probe: true, .. }) | None => {}
-            },
+            Input::Outgoing { link, bytes } => self.on_outgoing(link, bytes, now),
             Input::Kernel(event) => self.on_kernel_event(event, now),
             Input::Ack { request, result } => self.on_ack(request, result, now),
             Input::Route { request, route } => self.on_route_found(request, route, now),
@@ -315,7 +307,7 @@ impl Engine {
         BindingView {
             target,
             link: binding.link,
-            lladdr: binding.lladdr,
+            lladdr: binding.lladdr.and_then(bare::named),
             state: binding.state(now),
             confirmed: binding.confirmed.map(|at| now.since(at)),
             seen: now.since(binding.seen),
@@ -325,12 +317,31 @@ impl Engine {
         }
     }
 
+    fn on_outgoing(&mut self, id: LinkId, bytes: &[u8], now: Instant) {
+        let message =
+            if self.is_bare(id) { OwnMessage::parse_bare(bytes) } else { OwnMessage::parse(bytes) };
+        match message {
+            Some(OwnMessage::Solicit { target, probe: false }) => {
+                self.on_kernel_solicit(id, target, now);
+            }
+            Some(OwnMessage::Unreachable { target }) => self.on_miss(id, target, now),
+            Some(OwnMessage::Data { target }) => self.on_data(id, target, now),
+            // The kernel's own duplicate address detection is the kernel's own business.
+            Some(OwnMessage::Solicit { probe: true, .. }) | None => {}
+        }
+    }
+
     fn on_frame(&mut self, id: LinkId, bytes: &[u8], now: Instant) {
         self.counters.frames_received += 1;
-        let packet = match Packet::parse(bytes) {
+        let is_bare = self.is_bare(id);
+        let parsed = if is_bare { Packet::parse_bare(bytes) } else { Packet::parse(bytes) };
+        let mut packet = match parsed {
             Ok(packet) => packet,
             Err(reason) => return self.counters.count_malformed(reason),
         };
+        if is_bare {
+            bare::fill_in(&mut packet);
+        }
         if !self.links.get(&id).is_some_and(Link::usable) {
             return self.counters.count(Discard::LinkDown);
         }
@@ -343,6 +354,14 @@ impl Engine {
                 self.report_loop(id, solicit.target, now);
             }
             return self.counters.count(Discard::OwnFrame);
+        }
+        // Where nobody has a link-layer address, what we sent is known by its nonce, if it has one.
+        if is_bare
+            && let Message::Solicit(solicit) = packet.message
+            && solicit.nonce.is_some_and(|nonce| self.nonces.contains(&nonce))
+        {
+            self.report_loop(id, solicit.target, now);
+            return self.counters.count(Discard::OwnNonce);
         }
         if self.is_own_address(packet.source, id) {
             self.report_own_address(id, packet.source, packet.ethernet_source, now);
@@ -412,7 +431,9 @@ impl Engine {
 
     fn on_delayed(&mut self, delayed: Delayed, now: Instant) {
         match delayed {
-            Delayed::RelayDad { link, target, nonce } => self.relay_dad(link, target, nonce),
+            Delayed::RelayDad { link, target, nonce } => {
+                self.relay_dad(link, target, nonce, now);
+            }
             Delayed::Answer { asker, target } => self.answer_if_sure(asker, target, now),
         }
     }
@@ -483,28 +504,35 @@ impl Engine {
         phase: Phase,
         now: Instant,
     ) -> Option<&mut Resolution> {
-        let limits = &self.config.limits;
-        let link = self.links.get_mut(&origin)?;
-        let (charged, cap) = match phase {
-            _ if self.bindings.get(target).is_some() => (None, usize::MAX),
-            Phase::Search(Search { kernel: true, .. }) => {
-                (Some(Charged::Kernel), limits.kernel_resolutions_per_link)
-            }
-            _ => (Some(Charged::Askers), limits.resolutions_per_link),
+        let charged = match phase {
+            _ if self.bindings.get(target).is_some() => None,
+            Phase::Search(Search { kernel: true, .. }) => Some(Charged::Kernel),
+            _ => Some(Charged::Askers),
         };
+        if let Some(charged) = charged
+            && !self.may_resolve(origin, charged)
+        {
+            self.refuse(origin, Discard::ResolutionsFull, now);
+            return None;
+        }
+        let link = self.links.get_mut(&origin)?;
         if let Some(charged) = charged {
-            let count = link.resolutions_of(charged);
-            if *count >= cap {
-                self.refuse(origin, Discard::ResolutionsFull, now);
-                return None;
-            }
-            *count += 1;
+            *link.resolutions_of(charged) += 1;
         }
         let new = Resolution::new(origin, phase, charged);
         let resolution = self.resolutions.entry(target).or_insert(new);
         let at = Some(now + RESOLUTION_TIME);
         self.timers.set(&mut resolution.due, Timer::Resolution(target), at);
         Some(resolution)
+    }
+
+    /// Whether `origin` may have one more resolution of that kind.
+    pub(crate) fn may_resolve(&mut self, origin: LinkId, charged: Charged) -> bool {
+        let cap = match charged {
+            Charged::Askers => self.config.limits.resolutions_per_link,
+            Charged::Kernel => self.config.limits.kernel_resolutions_per_link,
+        };
+        self.links.get_mut(&origin).is_some_and(|link| *link.resolutions_of(charged) < cap)
     }
 
     /// Lets a resolution wait for something else, for a bounded time.
@@ -582,6 +610,7 @@ impl Engine {
         now: Instant,
     ) {
         if self.rarely.due((link, Rare::OwnAddress), now) {
+            let lladdr = bare::named(lladdr);
             self.report(Event::OwnAddressClaimed { target, link, lladdr });
         }
     }

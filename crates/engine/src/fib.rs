@@ -34,6 +34,10 @@ pub(crate) enum Purpose {
     Answer(Asker),
     /// Somebody asked for the target, and its answer was put off.
     Late(Asker),
+    /// Somebody asks for the target, which may be on a bare link.
+    Resolve(Asker),
+    /// A packet for the target left by a bare link.
+    Data(LinkId),
     /// Somebody detects duplicates of the target.
     Defend(LinkId),
     /// The target was found, and packets have to get there.

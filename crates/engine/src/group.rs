@@ -111,7 +111,8 @@ impl Engine {
 
     pub(crate) fn join(&mut self, link: LinkId, target: Ipv6Addr) {
         let cap = self.config.limits.groups_per_link;
-        if self.links.contains_key(&link)
+        // On bare links there are neither switches nor groups that anybody would send to.
+        if self.links.get(&link).is_some_and(|link| !link.is_bare())
             && let Some(group) = self.groups.join(link, target, cap)
         {
             self.request(KernelOp::JoinGroup { link, group });

@@ -32,6 +32,7 @@ impl Engine {
             KernelEvent::Route { link: None, own: true, .. }
             | KernelEvent::RouteGone { link: None, own: true, .. } => {}
             KernelEvent::Route { target, link, own: false } => {
+                self.fib.forget(target);
                 if is_proxiable(target) {
                     self.routes.foreign(target, link);
                     self.update_standing_of(target);
@@ -44,6 +45,7 @@ impl Engine {
                 self.reconcile_route(target);
             }
             KernelEvent::RouteGone { target, own: false, .. } => {
+                self.fib.forget(target);
                 self.routes.foreign_vanished(target);
                 self.update_standing_of(target);
                 self.reconcile_route(target);
@@ -97,6 +99,7 @@ impl Engine {
         lladdr: Option<LinkAddr>,
         now: Instant,
     ) {
+        let lladdr = lladdr.filter(|_| !self.is_bare(link));
         let usable = lladdr
             .is_none_or(|lladdr| lladdr.is_station() && self.link_of_lladdr(lladdr).is_none());
         if !usable || !self.is_sought_at(target, link) {
@@ -294,7 +297,7 @@ impl Engine {
 
     fn on_address(&mut self, id: LinkId, address: Ipv6Net, tentative: bool, now: Instant) {
         let Some(link) = self.links.get_mut(&id) else { return };
-        let was_mute = link.link_local().is_none();
+        let was_mute = !link.can_speak();
         let own = OwnAddress { net: address, tentative, current: true };
         let known = link.addresses.iter_mut().find(|known| known.net.addr() == address.addr());
         if let Some(known) = known {
@@ -311,7 +314,7 @@ impl Engine {
         }
         self.forget(address.addr(), Lost::OwnAddress);
         self.on_addresses_changed(now);
-        let speaks = self.links.get(&id).is_some_and(|link| link.link_local().is_some());
+        let speaks = self.links.get(&id).is_some_and(Link::can_speak);
         if speaks && was_mute {
             self.search_on(id, now);
             self.on_link_up(id, now);

@@ -9,13 +9,15 @@
 //! The modules follow the messages: `solicit` and `advert` react to what comes in, `dad` to
 //! duplicate address detection; `search` looks for the unknown, `nud` keeps the known, `claim`
 //! decides who is right when two places claim the same address, `announce` tells of moves, and
-//! `notice` tells a link what it would know wrong otherwise; `direct` answers by rules and routes alone; `kernel` follows this host's own links, addresses
-//! and routes. What is answered for at all is decided by `rules`; `policy` applies them. `send`
-//! alone builds messages.
+//! `notice` tells a link what it would know wrong otherwise; `direct` answers by rules and routes
+//! alone; `bare` knows links without link-layer addresses; `kernel` follows this host's own links,
+//! addresses and routes. What is answered for at all is decided by `rules`; `policy` applies
+//! them. `send` alone builds messages.
 #![forbid(unsafe_code)]
 
 mod advert;
 mod announce;
+mod bare;
 mod binding;
 mod claim;
 mod config;

@@ -10,7 +10,7 @@ use crate::limit::{Recent, TokenBucket};
 use crate::mrd::RouterDiscovery;
 use crate::notice::Notices;
 use crate::resolution::Charged;
-use crate::{Instant, Limits, LinkInfo, NaSource};
+use crate::{Instant, Limits, LinkInfo, Members, NaSource};
 
 /// One link.
 #[derive(Debug)]
@@ -76,6 +76,16 @@ impl Link {
         self.info.lladdr.unwrap_or(LinkAddr::ZERO)
     }
 
+    /// Whether nobody on the link has a link-layer address.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.info.lladdr.is_none()
+    }
+
+    /// Whether it is such a link, in use and among `members`.
+    pub(crate) fn is_bare_in(&self, members: Members) -> bool {
+        self.is_bare() && self.usable() && members.contains(self.info.member)
+    }
+
     pub(crate) fn usable(&self) -> bool {
         self.info.running && self.info.lladdr.is_none_or(LinkAddr::is_station)
     }
@@ -90,7 +100,12 @@ impl Link {
 
     /// Whether there is an address to send solicitations from.
     pub(crate) fn can_ask(&self) -> bool {
-        self.usable() && self.link_local().is_some()
+        self.usable() && self.can_speak()
+    }
+
+    /// Whether it will be there as soon as the link is usable.
+    pub(crate) fn can_speak(&self) -> bool {
+        self.solicit_source(Ipv6Addr::UNSPECIFIED).is_some()
     }
 
     /// Whether `address` is assigned to this link, tentatively or not.
@@ -103,8 +118,20 @@ impl Link {
         self.assigned().any(|own| own == address)
     }
 
-    /// Returns the source of solicitations: the link-local address, since some hosts ignore
-    /// solicitations from any other (RFC 4861 section 4.3 leaves the choice).
+    /// Returns the source of solicitations for `target`: the link-local address, since some hosts
+    /// ignore solicitations from any other (RFC 4861 section 4.3 leaves the choice). A bare link
+    /// may have none; then it is one that shares the target's prefix, if there is one, since
+    /// that is the likeliest to be let through by the other end.
+    pub(crate) fn solicit_source(&self, target: Ipv6Addr) -> Option<Ipv6Addr> {
+        let near = || {
+            let mut near = self.addresses.iter().filter(|own| own.net.contains(&target));
+            near.find(|own| !own.tentative).map(|own| own.net.addr())
+        };
+        let any = || near().or_else(|| self.assigned().next());
+        self.link_local().or_else(|| if self.is_bare() { any() } else { None })
+    }
+
+    /// Returns the link-local address.
     pub(crate) fn link_local(&self) -> Option<Ipv6Addr> {
         self.assigned().find(Ipv6Addr::is_unicast_link_local)
     }

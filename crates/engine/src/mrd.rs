@@ -68,7 +68,8 @@ impl Engine {
 
     /// Advertises to snooping switches soon; they may have just come up.
     pub(crate) fn hurry_router_discovery(&mut self, id: LinkId, now: Instant) {
-        let Some(link) = self.links.get_mut(&id) else { return };
+        // There are no switches on bare links.
+        let Some(link) = self.links.get_mut(&id).filter(|link| !link.is_bare()) else { return };
         let soon = now + RESPONSE_DELAY.mul_f64(self.rng.f64());
         if link.due.is_none_or(|due| due > soon) {
             self.timers.set(&mut link.due, Timer::Link(id), Some(soon));

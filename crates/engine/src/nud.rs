@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use magpie_wire::{Advert, LinkAddr};
 
+use crate::bare::named;
 use crate::binding::{Announcement, Binding, Untold, Upkeep, Verification, is_by_owner};
 use crate::engine::Engine;
 use crate::fib::Purpose;
@@ -113,11 +114,13 @@ impl Engine {
         match (known, moved_from) {
             (Some(lladdr), Some(from)) => {
                 self.counters.moves += 1;
+                let lladdr = named(lladdr);
                 self.report(Event::Moved { target, from, to: link, lladdr });
                 // So that our kernel hears it too; see `continue_claim`.
                 self.solicit_multicast(link, target, Budget::Known, now);
             }
             (Some(lladdr), None) if first => {
+                let lladdr = named(lladdr);
                 self.report(Event::Found { target, link, lladdr, evidence });
             }
             _ => {}
@@ -275,6 +278,8 @@ impl Engine {
         evidence: Evidence,
         now: Instant,
     ) -> bool {
+        // Everybody on a bare link has the same one.
+        let lladdr = if self.is_bare(link) { Some(LinkAddr::ZERO) } else { lladdr };
         if let Err(reason) = self.bindings.has_room(link, lladdr, &self.config.limits) {
             self.refuse(link, reason, now);
             return false;

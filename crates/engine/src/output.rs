@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use magpie_wire::{LinkAddr, Packet};
+use magpie_wire::{BufferTooSmall, LinkAddr, Packet};
 
 use crate::{Discard, LinkId};
 
@@ -39,8 +39,28 @@ pub enum Output {
 pub struct Transmit {
     /// Where to send it.
     pub link: LinkId,
-    /// The frame, to be written with [`Packet::emit`].
+    /// The frame. On a link without link-layer addresses (see
+    /// [`LinkInfo::lladdr`](crate::LinkInfo::lladdr)) it has none: those of its header are
+    /// [`LinkAddr::ZERO`], and it carries no option that names one.
     pub packet: Packet<'static>,
+}
+
+impl Transmit {
+    /// Writes the frame as its link wants it, with an Ethernet header or without; returns its
+    /// length.
+    ///
+    /// # Errors
+    ///
+    /// If `buffer` is shorter than the frame; [`Packet::MAX_LEN`] octets always suffice.
+    pub fn emit(&self, buffer: &mut [u8]) -> Result<usize, BufferTooSmall> {
+        if self.is_bare() { self.packet.emit_bare(buffer) } else { self.packet.emit(buffer) }
+    }
+
+    /// Whether the frame goes out on a link without link-layer addresses, so that it begins with
+    /// the IPv6 header.
+    pub fn is_bare(&self) -> bool {
+        self.packet.ethernet_source == LinkAddr::ZERO
+    }
 }
 
 /// Pairs a kernel request with its answer.
@@ -138,7 +158,8 @@ impl Lost {
     }
 }
 
-/// Something that an observer may want to know.
+/// Something that an observer may want to know. Where there are no link-layer addresses, none is
+/// named.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Event {
     /// A host was confirmed for the first time.
@@ -148,7 +169,7 @@ pub enum Event {
         /// Where it is.
         link: LinkId,
         /// Its link-layer address.
-        lladdr: LinkAddr,
+        lladdr: Option<LinkAddr>,
         /// What brought it to notice.
         evidence: Evidence,
     },
@@ -161,7 +182,7 @@ pub enum Event {
         /// Where it is.
         to: LinkId,
         /// Its link-layer address now.
-        lladdr: LinkAddr,
+        lladdr: Option<LinkAddr>,
     },
     /// A host was forgotten.
     Forgotten {
@@ -181,7 +202,7 @@ pub enum Event {
         /// Where the claimant is.
         claimant: LinkId,
         /// The claimant's link-layer address.
-        lladdr: LinkAddr,
+        lladdr: Option<LinkAddr>,
     },
     /// A claim was refused because the old location still answers.
     ClaimRejected {
@@ -190,7 +211,7 @@ pub enum Event {
         /// Where the claim came from.
         link: LinkId,
         /// The claimant's link-layer address.
-        lladdr: LinkAddr,
+        lladdr: Option<LinkAddr>,
     },
     /// Our own message came back: two links are bridged together, or another proxy repeats it.
     Loop {
@@ -206,7 +227,7 @@ pub enum Event {
         /// Where the claim came from.
         link: LinkId,
         /// The claimant's link-layer address.
-        lladdr: LinkAddr,
+        lladdr: Option<LinkAddr>,
     },
     /// The kernel refused a host route; it is tried again later.
     RouteFailed {

@@ -28,15 +28,19 @@ impl Engine {
 
     /// Whether who asks for `target` on `on` may be told that it is on `at`.
     pub(crate) fn may_tell(&self, target: Ipv6Addr, on: LinkId, at: LinkId) -> bool {
-        let (Some(on), Some(at)) = (self.member(on), self.member(at)) else { return false };
-        self.may_tell_member(target, on, at)
+        let (Some(asking), Some(place)) = (self.member(on), self.member(at)) else { return false };
+        on != at && self.may_tell_member(target, asking, place)
     }
 
+    /// Whether who asks on some device of `on` may be told of one of `at`. Of a plural member
+    /// there may always be another device.
     fn may_tell_member(&self, target: Ipv6Addr, on: Member, at: Member) -> bool {
-        match self.decide_for(target, on) {
-            Decision::Probe(to) => on != at && to.contains(at),
-            _ => false,
-        }
+        let may_differ = on != at || self.config.link(at).plural;
+        may_differ
+            && match self.decide_for(target, on) {
+                Decision::Probe(to) => to.contains(at),
+                _ => false,
+            }
     }
 
     /// Whether anybody may be told that `target` is on `at`.

@@ -178,6 +178,11 @@ impl Routes {
         self.foreign.keys().copied()
     }
 
+    /// Returns the link that somebody else's host route to `target` leads to.
+    pub(crate) fn foreign_link(&self, target: Ipv6Addr) -> Option<LinkId> {
+        self.foreign.get(&target).copied().flatten()
+    }
+
     /// Whether somebody else has a host route to `target`.
     pub(crate) fn is_foreign(&self, target: Ipv6Addr) -> bool {
         self.foreign.contains_key(&target)

@@ -106,11 +106,14 @@ impl Engine {
     fn search(&mut self, target: Ipv6Addr, now: Instant) {
         let Some(resolution) = self.resolutions.get_mut(&target) else { return };
         let Phase::Search(mut search) = resolution.phase else { return };
-        let excluded = (!search.widened || search.sent == 0).then_some(resolution.origin);
-        let first = search.sent == 0;
+        let (origin, first) = (resolution.origin, search.sent == 0);
+        let is_asked_by_kernel = search.kernel;
         search.sent += 1;
         resolution.phase = Phase::Search(search);
         self.timers.set(&mut resolution.due, Timer::Resolution(target), Some(now + RETRANS_TIMER));
+        // On a bare link our kernel does not ask before it sends.
+        let is_silent = is_asked_by_kernel && self.is_bare(origin);
+        let excluded = (!is_silent && (first || !search.widened)).then_some(origin);
         let known = self.bindings.get(target).is_some();
         let budget = if known { Budget::Known } else { Budget::Unknown };
         let mut asked = false;
@@ -202,6 +205,6 @@ impl Engine {
     }
 
     fn awaits_source(&self, link: LinkId) -> bool {
-        self.links.get(&link).is_some_and(|link| link.usable() && link.link_local().is_none())
+        self.links.get(&link).is_some_and(|link| link.usable() && !link.can_speak())
     }
 }

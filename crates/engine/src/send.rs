@@ -28,8 +28,9 @@ pub(crate) enum Budget {
 }
 
 impl Engine {
-    /// Asks everybody on `link` who has `target` (RFC 4861 section 7.2.2); tells whether the
-    /// question went out, or has gone out within the last `RetransTimer` for another reason.
+    /// Asks everybody on `link` who has `target` (RFC 4861 section 7.2.2), or on a bare link the
+    /// target itself; tells whether the question went out, or has gone out within the last
+    /// `RetransTimer` for another reason.
     pub(crate) fn solicit_multicast(
         &mut self,
         link: LinkId,
@@ -37,15 +38,22 @@ impl Engine {
         budget: Budget,
         now: Instant,
     ) -> bool {
-        let Some(asked) = self.links.get(&link).map(|link| &link.asked) else { return false };
-        if asked.contains(target, now) {
+        let Some(known) = self.links.get(&link) else { return false };
+        if known.asked.contains(target, now) {
             return true;
         }
-        let group = solicited_node(target);
-        if !self.solicit(link, target, group, multicast_lladdr(group), budget, now) {
-            return false;
+        if known.is_bare() {
+            if !self.solicit(link, target, target, LinkAddr::ZERO, budget, now) {
+                return false;
+            }
+            self.counters.solicits_sent_unicast += 1;
+        } else {
+            let group = solicited_node(target);
+            if !self.solicit(link, target, group, multicast_lladdr(group), budget, now) {
+                return false;
+            }
+            self.counters.solicits_sent_multicast += 1;
         }
-        self.counters.solicits_sent_multicast += 1;
         if let Some(link) = self.links.get_mut(&link) {
             link.asked.insert(target, now + RETRANS_TIMER, MOST_ASKED, now);
         }
@@ -80,7 +88,7 @@ impl Engine {
             return false;
         };
         // Never from an address that is still tentative (RFC 4862 section 5.4).
-        let Some(source) = link.link_local() else {
+        let Some(source) = link.solicit_source(target) else {
             self.counters.count(Discard::NoSource);
             return false;
         };
@@ -94,9 +102,9 @@ impl Engine {
             }
             return false;
         }
-        let lladdr = link.lladdr();
+        let (lladdr, source_lladdr) = (link.lladdr(), link.info.lladdr);
         let nonce = self.nonces.issue(&mut self.rng);
-        let solicit = Solicit { target, source_lladdr: Some(lladdr), nonce: Some(nonce) };
+        let solicit = Solicit { target, source_lladdr, nonce: Some(nonce) };
         self.transmit(
             id,
             Packet {
@@ -113,8 +121,19 @@ impl Engine {
     /// Passes duplicate address detection on to another link: from the unspecified address,
     /// without a link-layer address, the nonce unchanged (RFC 4389 section 4.1.3.1, RFC 7527
     /// section 4.2).
-    pub(crate) fn relay_dad(&mut self, id: LinkId, target: Ipv6Addr, nonce: Option<Nonce>) {
+    ///
+    /// Kernels on bare links have no duplicate address detection and do not hear this; but a proxy
+    /// may be there that passes it on to hosts that do. The target itself is asked besides, and
+    /// its answer is taken for a defense.
+    pub(crate) fn relay_dad(
+        &mut self,
+        id: LinkId,
+        target: Ipv6Addr,
+        nonce: Option<Nonce>,
+        now: Instant,
+    ) {
         let Some(link) = self.links.get(&id).filter(|link| link.usable()) else { return };
+        let is_bare = link.is_bare();
         let group = solicited_node(target);
         self.counters.dad_relayed += 1;
         let packet = Packet {
@@ -125,10 +144,13 @@ impl Engine {
             message: Message::Solicit(Solicit { target, source_lladdr: None, nonce }),
         };
         self.transmit(id, packet);
+        if is_bare {
+            self.solicit_multicast(id, target, Budget::Known, now);
+        }
     }
 
     /// Answers an asker (RFC 4861 sections 7.2.4 and 7.2.8): solicited, not overriding, with the
-    /// target's own R flag, and always with the link-layer address.
+    /// target's own R flag, and always with the link-layer address if there is one.
     pub(crate) fn advertise(&mut self, asker: Asker, target: Ipv6Addr, router: bool) {
         let flags = Flags { router, solicited: true, overrides: false };
         if self.advert(asker.link, target, asker.source, asker.lladdr, flags) {
@@ -176,7 +198,7 @@ impl Engine {
             self.counters.count(Discard::NoSource);
             return false;
         };
-        let lladdr = link.lladdr();
+        let (lladdr, target_lladdr) = (link.lladdr(), link.info.lladdr);
         let advert = Advert {
             target,
             // For an address of the link itself we say what the kernel says.
@@ -187,7 +209,7 @@ impl Engine {
             },
             solicited: flags.solicited,
             overrides: flags.overrides,
-            target_lladdr: Some(lladdr),
+            target_lladdr,
         };
         self.transmit(
             id,
@@ -228,7 +250,11 @@ impl Engine {
     }
 
     fn transmit(&mut self, link: LinkId, packet: Packet<'static>) {
-        self.outputs.push_back(Output::Transmit(Transmit { link, packet }));
+        let mut sent = Transmit { link, packet };
+        if sent.is_bare() {
+            sent.packet.ethernet_destination = LinkAddr::ZERO;
+        }
+        self.outputs.push_back(Output::Transmit(sent));
     }
 }
 

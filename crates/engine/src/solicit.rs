@@ -101,6 +101,30 @@ impl Engine {
 
     /// Finds out where `target` is and tells the asker, at once if that is sure.
     fn resolve(&mut self, asker: Asker, target: Ipv6Addr, to: Members, now: Instant) {
+        let is_known = |engine: &Self| {
+            engine.bindings.get(target).is_some_and(|binding| {
+                let is_sure =
+                    || binding.is_reachable(now) && engine.is_routed(target, binding.link);
+                binding.link == asker.link || is_sure()
+            })
+        };
+        if !self.may_be_routed(asker.link, to) || is_known(self) {
+            return self.resolve_by_probe(asker, target, to, now);
+        }
+        match self.fib.get(target, Some(asker.link)) {
+            Some(Answer(route)) => self.resolve_by_route(asker, target, route, now),
+            None => self.find_route(target, Some(asker.link), Purpose::Resolve(asker), now),
+        }
+    }
+
+    /// Finds out by asking, unless that is not needed.
+    pub(crate) fn resolve_by_probe(
+        &mut self,
+        asker: Asker,
+        target: Ipv6Addr,
+        to: Members,
+        now: Instant,
+    ) {
         let Some(binding) = self.bindings.get(target) else {
             return self.look_up(asker, target, to, now);
         };
@@ -164,15 +188,24 @@ impl Engine {
                 Some(Answer(route)) => away(route, link).map(|away| away.is_own),
                 None => return self.find_route(target, Some(link), Purpose::Late(asker), now),
             },
-            Decision::Probe(_) | Decision::Uncovered => self
-                .bindings
-                .get(target)
-                .filter(|binding| {
+            Decision::Probe(to) => {
+                let bound = self.bindings.get(target).filter(|binding| {
                     binding.is_reachable(now)
                         && self.may_tell(target, link, binding.link)
                         && self.is_routed(target, binding.link)
-                })
-                .map(|binding| binding.router),
+                });
+                match (bound, self.fib.get(target, Some(link))) {
+                    (Some(binding), _) => Some(binding.router),
+                    (None, Some(Answer(route))) => {
+                        self.is_routed_away(target, route, link, to).then_some(false)
+                    }
+                    (None, None) if self.may_be_routed(link, to) => {
+                        return self.find_route(target, Some(link), Purpose::Late(asker), now);
+                    }
+                    (None, None) => None,
+                }
+            }
+            Decision::Uncovered => None,
         };
         if let Some(router) = router {
             self.advertise(asker, target, router);

@@ -35,7 +35,7 @@ impl Engine {
             let is_static =
                 |target: &Ipv6Addr| matches!(self.decide(*target, *id), Decision::Static { .. });
             let routed = self.routes.foreign_targets().take(MOST_ROUTED);
-            let is_routed = |target: &Ipv6Addr| self.decide(*target, *id) == Decision::Route;
+            let is_routed = |target: &Ipv6Addr| self.is_told_by_route(*target, *id);
             let targets = named.filter(is_static).chain(routed.filter(is_routed)).take(room);
             wanted.extend(targets.map(|target| (*id, target)));
         }
@@ -55,14 +55,22 @@ impl Engine {
         while let Some(link) = self.link_after(last) {
             last = Some(link);
             let is_static = matches!(self.decide(target, link), Decision::Static { .. });
-            let is_routed =
-                self.routes.is_foreign(target) && self.decide(target, link) == Decision::Route;
+            let is_routed = self.routes.is_foreign(target) && self.is_told_by_route(target, link);
             let key = (link, target);
             if is_routed && self.standing.len() < MOST_ROUTED && self.standing.insert(key) {
                 self.join(link, target);
             } else if !is_routed && !is_static && self.standing.remove(&key) {
                 self.leave(link, target);
             }
+        }
+    }
+
+    /// Whether a host route of somebody else's is enough to answer for `target` on `link`.
+    fn is_told_by_route(&self, target: Ipv6Addr, link: LinkId) -> bool {
+        match self.decide(target, link) {
+            Decision::Route => true,
+            Decision::Probe(to) => self.has_route_away(target, link, to),
+            _ => false,
         }
     }
 

@@ -24,29 +24,29 @@ pub(crate) fn describe(event: &magpie_engine::Event, name: impl Fn(LinkId) -> St
     match *event {
         E::Found { target, link, lladdr, evidence } => {
             let detail = format!("noticed by {}", evidence.label());
-            told(EventKind::HostFound, target, link, Some(lladdr), Some(detail))
+            told(EventKind::HostFound, target, link, lladdr, Some(detail))
         }
         E::Moved { target, from, to, lladdr } => {
             let detail = format!("from {}", name(from));
-            told(EventKind::HostMoved, target, to, Some(lladdr), Some(detail))
+            told(EventKind::HostMoved, target, to, lladdr, Some(detail))
         }
         E::Forgotten { target, link, why } => {
             told(EventKind::HostLost, target, link, None, Some(why.label().to_owned()))
         }
         E::Duplicate { target, owner, claimant, lladdr } => {
             let detail = format!("its owner on {} still answers", name(owner));
-            told(EventKind::Duplicate, target, claimant, Some(lladdr), Some(detail))
+            told(EventKind::Duplicate, target, claimant, lladdr, Some(detail))
         }
         E::ClaimRejected { target, link, lladdr } => {
             let detail = "its owner on another link still answers".to_owned();
-            told(EventKind::ClaimRejected, target, link, Some(lladdr), Some(detail))
+            told(EventKind::ClaimRejected, target, link, lladdr, Some(detail))
         }
         E::Loop { link, target } => {
             let detail = "are two links of the relay connected to each other?".to_owned();
             told(EventKind::Loop, target, link, None, Some(detail))
         }
         E::OwnAddressClaimed { target, link, lladdr } => {
-            told(EventKind::OwnAddressClaimed, target, link, Some(lladdr), None)
+            told(EventKind::OwnAddressClaimed, target, link, lladdr, None)
         }
         E::RouteFailed { target, link, errno } => {
             let detail = std::io::Error::from_raw_os_error(errno).to_string();

@@ -8,19 +8,21 @@ use std::time::Duration;
 use ipnet::Ipv6Net;
 use magpie_engine::{
     Announce, BindingState, BindingView, Config, Decision, Discard, Egress, Engine, FoundRoute,
-    Input, Instant, KernelEvent, KernelOp, LinkId, LinkInfo, NaSource, Output, RequestId,
+    Input, Instant, KernelEvent, KernelOp, LinkId, LinkInfo, Member, NaSource, Output, RequestId,
     RoutePolicy, Transmit,
 };
 use magpie_wire::{
     ALL_NODES, ALL_ROUTERS, LinkAddr, Malformed, Message, Packet, multicast_lladdr, solicited_node,
 };
 
-use crate::frame::{Frame, dad, na};
-use crate::names::{DN, MA, MB, MC, THIRD, UP, mac, member};
+use crate::frame::{Frame, dad, data, na};
+use crate::names::{DN, MA, MB, MC, THIRD, TUN, UP, mac, member};
 use crate::text;
 
 /// How long a silence is listened to.
 const SILENCE: Duration = Duration::from_secs(3);
+/// Length of what frames on a bare link do not have.
+const ETHERNET_LEN: usize = 14;
 /// More inputs than this at one instant are a conversation without end.
 const MOST_AT_ONCE: usize = 50_000;
 
@@ -111,6 +113,22 @@ impl Bench {
         bench
     }
 
+    /// With a link whose nodes have no link-layer addresses, and nothing else new.
+    pub(crate) fn with_tun() -> Self {
+        Self::with_tun_and(Config::default(), &["fe80::13/64"])
+    }
+
+    pub(crate) fn with_tun_and(config: Config, addresses: &[&str]) -> Self {
+        let mut bench = Self::with(config);
+        bench.bare_link(TUN, true);
+        for address in addresses {
+            bench.address(TUN, address);
+        }
+        bench.advance(Duration::from_secs(10));
+        assert_eq!(bench.heard(), Vec::<String>::new(), "there are no switches on such a link");
+        bench
+    }
+
     pub(crate) fn known_x() -> Self {
         let mut bench = Self::new();
         bench.known(crate::names::X, DN);
@@ -170,7 +188,8 @@ impl Bench {
     // What happens.
 
     pub(crate) fn hear(&mut self, link: LinkId, frame: &Frame) {
-        self.hear_bytes(link, &frame.bytes());
+        let bytes = self.framed(link, frame);
+        self.hear_bytes(link, &bytes);
     }
 
     pub(crate) fn hear_bytes(&mut self, link: LinkId, bytes: &[u8]) {
@@ -179,11 +198,17 @@ impl Bench {
 
     /// This host's own kernel sends a frame.
     pub(crate) fn kernel_sends(&mut self, link: LinkId, frame: &Frame) {
-        self.handle(Input::Outgoing { link, bytes: &frame.bytes() });
+        let bytes = self.framed(link, frame);
+        self.handle(Input::Outgoing { link, bytes: &bytes });
     }
 
     pub(crate) fn kernel_sends_bytes(&mut self, link: LinkId, bytes: &[u8]) {
         self.handle(Input::Outgoing { link, bytes });
+    }
+
+    /// This host's kernel sends a packet that is no Neighbor Discovery.
+    pub(crate) fn kernel_sends_data(&mut self, link: LinkId, target: Ipv6Addr) {
+        self.kernel_sends(link, &data(target));
     }
 
     pub(crate) fn kernel(&mut self, event: KernelEvent) {
@@ -191,7 +216,21 @@ impl Bench {
     }
 
     pub(crate) fn link(&mut self, link: LinkId, lladdr: LinkAddr, running: bool) {
-        let info = LinkInfo { member: member(link), lladdr: Some(lladdr), running };
+        self.link_of_member(link, member(link), Some(lladdr), running);
+    }
+
+    pub(crate) fn bare_link(&mut self, link: LinkId, running: bool) {
+        self.link_of_member(link, member(link), None, running);
+    }
+
+    pub(crate) fn link_of_member(
+        &mut self,
+        link: LinkId,
+        member: Member,
+        lladdr: Option<LinkAddr>,
+        running: bool,
+    ) {
+        let info = LinkInfo { member, lladdr, running };
         self.links.insert(link, info);
         self.kernel(KernelEvent::Link { link, info });
     }
@@ -438,9 +477,17 @@ impl Bench {
         assert_eq!(self.heard(), Vec::<String>::new());
     }
 
+    /// Listens for as long, and expects nothing but questions.
+    pub(crate) fn silence_but_questions(&mut self) {
+        self.advance(SILENCE);
+        let said = self.heard();
+        assert!(said.iter().all(|text| text.contains(" NS ")), "{said:?}");
+    }
+
     /// Hears a frame and expects that nothing comes of it but a count.
     pub(crate) fn ignores(&mut self, link: LinkId, frame: &Frame, reason: impl Into<Reason>) {
-        self.ignores_bytes(link, &frame.bytes(), reason);
+        let bytes = self.framed(link, frame);
+        self.ignores_bytes(link, &bytes, reason);
     }
 
     pub(crate) fn ignores_bytes(&mut self, link: LinkId, bytes: &[u8], reason: impl Into<Reason>) {
@@ -498,6 +545,19 @@ impl Bench {
         })
     }
 
+    pub(crate) fn is_bare(&self, link: LinkId) -> bool {
+        self.links.get(&link).is_some_and(|info| info.lladdr.is_none())
+    }
+
+    /// A frame as the link has it.
+    fn framed(&self, link: LinkId, frame: &Frame) -> Vec<u8> {
+        let mut bytes = frame.bytes();
+        if self.is_bare(link) {
+            bytes.drain(..ETHERNET_LEN.min(bytes.len()));
+        }
+        bytes
+    }
+
     fn dump_routes(&mut self) {
         for (target, link) in self.routes.clone() {
             self.kernel(KernelEvent::Route { target, link: Some(link), own: true });
@@ -542,7 +602,8 @@ impl Bench {
                     self.engine.handle(Input::RouteUnknown { request }, self.now);
                 }
                 Some(Answer::Frame(link, frame)) => {
-                    self.engine.handle(Input::Frame { link, bytes: &frame.bytes() }, self.now);
+                    let bytes = self.framed(link, &frame);
+                    self.engine.handle(Input::Frame { link, bytes: &bytes }, self.now);
                 }
                 None => return,
             }
@@ -621,11 +682,23 @@ impl Bench {
         let Message::Solicit(solicit) = packet.message else { return };
         let to = packet.ethernet_destination;
         for station in &self.stations {
+            let is_bare = self.is_bare(sent.link);
+            // As kernels do: on a bare link they hear nothing that is sent to a group, and answer
+            // without the O flag.
+            let is_addressed = if is_bare {
+                packet.destination == station.address
+            } else {
+                to.is_group() || to == station.lladdr
+            };
             let asked = station.link == sent.link
                 && station.address == solicit.target
                 && !station.deaf
-                && (to.is_group() || to == station.lladdr);
-            if asked {
+                && is_addressed;
+            if asked && is_bare {
+                let answer = na(station.address, LinkAddr::ZERO).bare().flags("S");
+                let answer = answer.to(LinkAddr::ZERO, packet.source);
+                answers.push_back(Answer::Frame(station.link, answer));
+            } else if asked {
                 let answer = na(station.address, station.lladdr).flags(station.flags);
                 let answer = if packet.source.is_unspecified() {
                     answer.flags("O").for_all()
@@ -642,15 +715,18 @@ impl Bench {
         let Transmit { link, packet } = *sent;
         let said = text::transmit(sent);
         let mut buffer = [0; Packet::MAX_LEN];
-        let length = packet.emit(&mut buffer).expect("every frame fits");
+        let length = sent.emit(&mut buffer).expect("every frame fits");
         let bytes = &buffer[..length];
         self.frames.push((link, bytes.to_vec()));
-        assert_eq!(Packet::parse(bytes), Ok(packet), "{said} is malformed");
-
         let info = self.links.get(&link).expect("a link that was told of");
         assert!(info.running, "{said}: the link is down");
-        assert_eq!(Some(packet.ethernet_source), info.lladdr, "{said}: from another station");
-        if packet.destination.is_multicast() {
+        assert_eq!(sent.is_bare(), info.lladdr.is_none(), "{said}");
+        let parsed = if sent.is_bare() { Packet::parse_bare(bytes) } else { Packet::parse(bytes) };
+        assert_eq!(parsed, Ok(packet), "{said} is malformed");
+        assert_eq!(packet.ethernet_source, info.lladdr.unwrap_or_default(), "{said}: whose?");
+        if sent.is_bare() {
+            assert_eq!(packet.ethernet_destination, LinkAddr::ZERO, "{said}");
+        } else if packet.destination.is_multicast() {
             let group = multicast_lladdr(packet.destination);
             assert_eq!(packet.ethernet_destination, group, "{said}: to another group");
         } else {
@@ -662,6 +738,8 @@ impl Bench {
             Message::Solicit(solicit) => {
                 if packet.destination.is_multicast() {
                     assert_eq!(packet.destination, solicited_node(solicit.target), "{said}");
+                    let is_probe = packet.source.is_unspecified();
+                    assert!(is_probe || !sent.is_bare(), "{said}: nobody hears that");
                 } else {
                     assert_eq!(packet.destination, solicit.target, "{said}");
                 }
@@ -721,7 +799,11 @@ impl Bench {
             && self
                 .find_route(target, None)
                 .is_some_and(|found| found.egress != Egress::Device(link));
-        let is_routed = leads.is_some_and(|to| *to != link) || is_found;
+        let is_for_certain_hosts = self.find_route(target, None).is_some_and(|found| {
+            let Egress::Device(to) = found.egress else { return false };
+            to != link && self.is_bare(to) && found.prefix_len > 64
+        });
+        let is_routed = leads.is_some_and(|to| *to != link) || is_found || is_for_certain_hosts;
         assert!(is_own || is_routed, "{said}: no route leads there");
     }
 
@@ -743,6 +825,7 @@ impl Bench {
         }
         if let KernelOp::JoinGroup { link, group } = op {
             assert!(!self.groups.contains(&(link, group)), "{said}: twice");
+            assert!(!self.is_bare(link), "{said}: there are no groups");
         }
     }
 }

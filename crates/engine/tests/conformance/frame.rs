@@ -89,6 +89,12 @@ pub(crate) fn na(target: Ipv6Addr, lladdr: LinkAddr) -> Frame {
     .flags("SO")
 }
 
+/// A packet for `target` that is no Neighbor Discovery.
+pub(crate) fn data(target: Ipv6Addr) -> Frame {
+    let frame = Frame { kind: 128, hop_limit: 63, ..ns(target) };
+    frame.source(Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 1)).unicast(MU).bare()
+}
+
 /// A host looks for routers.
 pub(crate) fn rs(source: Ipv6Addr, lladdr: LinkAddr) -> Frame {
     Frame {

@@ -3,6 +3,7 @@
 //! Every test talks to the engine through the tester in `bench`, which also checks after each
 //! output what has to hold always.
 
+mod bare;
 mod bench;
 mod dad;
 mod frame;

@@ -14,6 +14,8 @@ use magpie_wire::LinkAddr;
 pub(crate) const UP: LinkId = LinkId(2);
 pub(crate) const DN: LinkId = LinkId(3);
 pub(crate) const THIRD: LinkId = LinkId(4);
+/// Bare: nobody on it has a link-layer address.
+pub(crate) const TUN: LinkId = LinkId(5);
 
 /// The place of a link in the configuration.
 pub(crate) fn member(link: LinkId) -> Member {

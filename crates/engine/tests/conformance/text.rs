@@ -6,7 +6,7 @@ use std::net::Ipv6Addr;
 use magpie_engine::{Event, KernelOp, LinkId, Output, Transmit};
 use magpie_wire::{LinkAddr, Message};
 
-use crate::names::{DN, EVIL, MA, MB, MC, MH, MU, MZ, THIRD, UP};
+use crate::names::{DN, EVIL, MA, MB, MC, MH, MU, MZ, THIRD, TUN, UP};
 
 pub(crate) fn output(output: &Output) -> String {
     match output {
@@ -22,14 +22,14 @@ pub(crate) fn output(output: &Output) -> String {
 
 pub(crate) fn transmit(sent: &Transmit) -> String {
     let packet = &sent.packet;
-    let mut text = format!(
-        "{} {}>{} {}>{} ",
-        link(sent.link),
-        lladdr(packet.ethernet_source),
-        lladdr(packet.ethernet_destination),
-        address(packet.source),
-        address(packet.destination)
-    );
+    let mut text = format!("{} ", link(sent.link));
+    if !sent.is_bare() {
+        text += &lladdr(packet.ethernet_source);
+        text.push('>');
+        text += &lladdr(packet.ethernet_destination);
+        text.push(' ');
+    }
+    text.extend([&address(packet.source), ">", &address(packet.destination), " "]);
     match packet.message {
         Message::Solicit(solicit) => {
             text += "NS ";
@@ -86,24 +86,30 @@ pub(crate) fn kernel_op(op: &KernelOp) -> String {
 pub(crate) fn event(event: &Event) -> String {
     match *event {
         Event::Found { target, link: on, lladdr: of, evidence } => {
-            format!("found {} {} {} {}", address(target), link(on), lladdr(of), evidence.label())
+            format!(
+                "found {} {} {} {}",
+                address(target),
+                link(on),
+                some_lladdr(of),
+                evidence.label()
+            )
         }
         Event::Moved { target, from, to, lladdr: of } => {
-            format!("moved {} {}>{} {}", address(target), link(from), link(to), lladdr(of))
+            format!("moved {} {}>{} {}", address(target), link(from), link(to), some_lladdr(of))
         }
         Event::Forgotten { target, link: on, why } => {
             format!("forgotten {} {} {}", address(target), link(on), why.label())
         }
         Event::Duplicate { target, owner, claimant, lladdr: of } => {
             let (owner, claimant) = (link(owner), link(claimant));
-            format!("duplicate {} {owner}<{claimant} {}", address(target), lladdr(of))
+            format!("duplicate {} {owner}<{claimant} {}", address(target), some_lladdr(of))
         }
         Event::ClaimRejected { target, link: on, lladdr: of } => {
-            format!("rejected {} {} {}", address(target), link(on), lladdr(of))
+            format!("rejected {} {} {}", address(target), link(on), some_lladdr(of))
         }
         Event::Loop { link: on, target } => format!("loop {} {}", address(target), link(on)),
         Event::OwnAddressClaimed { target, link: on, lladdr: of } => {
-            format!("own {} {} {}", address(target), link(on), lladdr(of))
+            format!("own {} {} {}", address(target), link(on), some_lladdr(of))
         }
         Event::RouteFailed { target, link: on, errno } => {
             format!("route-failed {} {} {errno}", address(target), link(on))
@@ -118,11 +124,16 @@ pub(crate) fn event(event: &Event) -> String {
     }
 }
 
+fn some_lladdr(some: Option<LinkAddr>) -> String {
+    some.map_or_else(|| "-".to_owned(), lladdr)
+}
+
 pub(crate) fn link(id: LinkId) -> String {
     match id {
         UP => "up".to_owned(),
         DN => "dn".to_owned(),
         THIRD => "third".to_owned(),
+        TUN => "tun".to_owned(),
         LinkId(other) => format!("#{other}"),
     }
 }
