@@ -300,8 +300,15 @@ impl Engine {
         }
         self.routes.want(target, None);
         self.reconcile_route(target);
+        let link = binding.link;
         if binding.confirmed.is_some() {
-            self.report(Event::Forgotten { target, link: binding.link, why });
+            self.report(Event::Forgotten { target, link, why });
+        }
+        let was_here = binding.confirmed.is_some()
+            || matches!(binding.evidence, Evidence::Saved | Evidence::Route);
+        if was_here && matches!(why, Lost::LinkGone | Lost::OutOfScope) {
+            let lladdr = binding.lladdr.filter(|lladdr| *lladdr != LinkAddr::ZERO);
+            self.report(Event::Displaced { target, link, lladdr });
         }
     }
 

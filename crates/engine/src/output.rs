@@ -193,6 +193,17 @@ pub enum Event {
         /// Why.
         why: Lost,
     },
+    /// A host lost its place because the link or the prefix went, not because it fell silent: it
+    /// may be there again when they come back. Told of hosts that were confirmed, and of those that
+    /// were restored and had no time to answer.
+    Displaced {
+        /// Its address.
+        target: Ipv6Addr,
+        /// Where it was.
+        link: LinkId,
+        /// Its link-layer address, if it is known and the link has such.
+        lladdr: Option<LinkAddr>,
+    },
     /// Somebody tried to take an address whose owner answers on another link.
     Duplicate {
         /// The address.

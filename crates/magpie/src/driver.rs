@@ -85,7 +85,6 @@ impl Driver {
                 None => {}
             }
         }
-        self.service.place_saved(now);
         self.report(now);
         Ok(flow)
     }

@@ -11,8 +11,12 @@ use tracing::field::display;
 
 use crate::links::Links;
 
-/// Puts what the engine tells into words, with the names that `name` gives to links.
-pub(crate) fn describe(event: &magpie_engine::Event, name: impl Fn(LinkId) -> String) -> Event {
+/// Puts what the engine tells into words, with the names that `name` gives to links; none if it is of
+/// no interest to observers.
+pub(crate) fn describe(
+    event: &magpie_engine::Event,
+    name: impl Fn(LinkId) -> String,
+) -> Option<Event> {
     use magpie_engine::Event as E;
     let told = |kind, target: Ipv6Addr, link, lladdr: Option<LinkAddr>, detail| Event {
         address: Some(IpAddr::V6(target)),
@@ -21,7 +25,9 @@ pub(crate) fn describe(event: &magpie_engine::Event, name: impl Fn(LinkId) -> St
         detail,
         ..Event::new(kind)
     };
-    match *event {
+    let described = match *event {
+        // That it was forgotten is told already.
+        E::Displaced { .. } => return None,
         E::Found { target, link, lladdr, evidence } => {
             let detail = format!("noticed by {}", evidence.label());
             told(EventKind::HostFound, target, link, lladdr, Some(detail))
@@ -65,7 +71,8 @@ pub(crate) fn describe(event: &magpie_engine::Event, name: impl Fn(LinkId) -> St
             detail: Some(reason.label().to_owned()),
             ..Event::new(EventKind::Refused)
         },
-    }
+    };
+    Some(described)
 }
 
 /// The name that a link goes by in what people read.
@@ -180,7 +187,7 @@ mod tests {
             link: LinkId(7),
             why: magpie_engine::Lost::Silent,
         };
-        let told = describe(&event, |link| link_name(&links, link));
+        let told = describe(&event, |link| link_name(&links, link)).unwrap();
         assert_eq!(told.kind, EventKind::HostLost);
         assert_eq!(told.link.as_deref(), Some("#7"));
         assert_eq!(told.detail.as_deref(), Some("silent"));

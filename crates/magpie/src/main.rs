@@ -13,6 +13,7 @@ mod commands;
 mod daemon;
 mod demo;
 mod devices;
+mod displaced;
 mod driver;
 mod executor;
 mod foreign;

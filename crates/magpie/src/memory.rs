@@ -1,23 +1,31 @@
-//! Remembers hosts from one run to the next: when to save them, and where to put them.
+//! Remembers hosts that are not there: from one run to the next, and while their link or their prefix
+//! is away. When to save them, and where to put them.
 
 use std::collections::BTreeSet;
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use ipnet::Ipv6Net;
 use magpie_engine::{BindingState, BindingView, Evidence, Instant};
 
+use crate::displaced::Displaced;
 use crate::saver::Saver;
 use crate::state::{Saved, StateFile};
 
-/// What is remembered, if there is a file for it.
+/// What is remembered.
 #[derive(Debug)]
 pub(crate) struct Memory {
+    /// None if there is no file for it.
     saver: Option<Saver>,
     /// Hosts that were saved on links that have not come yet, or in prefixes that are not known to
     /// be of the subnet yet.
     unplaced: Vec<Saved>,
+    /// Hosts that went with their link or their prefix in this run.
+    displaced: Displaced,
     /// The prefixes for which hosts were looked for among them.
     prefixes: Vec<Ipv6Net>,
+    /// Some of the hosts were not looked for there yet.
+    has_new: bool,
     /// When to save; none while there is nothing new.
     due: Option<Instant>,
     saved: Instant,
@@ -37,7 +45,9 @@ impl Memory {
         Self {
             saver: file.map(Saver::new),
             unplaced: saved,
+            displaced: Displaced::default(),
             prefixes: Vec::new(),
+            has_new: true,
             due: None,
             saved: now,
             started: now,
@@ -49,6 +59,17 @@ impl Memory {
         if self.saver.is_some() {
             self.due.get_or_insert((self.saved + SAVE_INTERVAL).max(now));
         }
+    }
+
+    /// Remembers where a host was that has just gone with its link or its prefix.
+    pub(crate) fn displace(&mut self, host: Saved, now: Instant) {
+        self.displaced.insert(host, now);
+        self.has_new = true;
+    }
+
+    /// Takes note that a host was found.
+    pub(crate) fn find(&mut self, target: Ipv6Addr) {
+        self.displaced.remove(target);
     }
 
     /// When to save; none while there is nothing new.
@@ -82,7 +103,9 @@ impl Memory {
         let is_late = now.since(self.started) > PATIENCE;
         self.unplaced
             .retain(|host| !(bound.contains(&host.target) || is_late && is_there(&host.link)));
-        hosts.extend(self.unplaced.iter().cloned());
+        self.displaced.retain(|host| !bound.contains(&host.target));
+        self.displaced.expire(now);
+        hosts.extend(self.unplaced.iter().chain(self.displaced.iter()).cloned());
         match saving {
             Saving::InBackground => saver.start(hosts),
             Saving::AtOnce => saver.save(&hosts),
@@ -93,18 +116,30 @@ impl Memory {
 
     /// Whether hosts wait that could be in one of these prefixes.
     pub(crate) fn awaits(&self, prefixes: impl Iterator<Item = Ipv6Net>) -> bool {
-        !self.unplaced.is_empty() && !prefixes.eq(self.prefixes.iter().copied())
+        let is_empty = self.unplaced.is_empty() && self.displaced.is_empty();
+        !is_empty && (self.has_new || !prefixes.eq(self.prefixes.iter().copied()))
     }
 
-    /// Takes out the hosts that `place` takes, in view of these prefixes.
+    /// Takes out the hosts that `place` takes, in view of these prefixes; returns how many.
     pub(crate) fn recall(
         &mut self,
         prefixes: impl Iterator<Item = Ipv6Net>,
         mut place: impl FnMut(&Saved) -> bool,
-    ) {
+        now: Instant,
+    ) -> u64 {
         self.prefixes.clear();
         self.prefixes.extend(prefixes);
-        self.unplaced.retain(|host| !place(host));
+        self.has_new = false;
+        self.displaced.expire(now);
+        let mut placed = 0;
+        let mut stays = |host: &Saved| {
+            let is_placed = place(host);
+            placed += u64::from(is_placed);
+            !is_placed
+        };
+        self.unplaced.retain(&mut stays);
+        self.displaced.retain(stays);
+        placed
     }
 }
 
@@ -127,7 +162,6 @@ const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 #[cfg(test)]
 mod tests {
     use std::iter;
-    use std::net::Ipv6Addr;
 
     use magpie_engine::{LinkId, RouteView};
 
@@ -140,14 +174,15 @@ mod tests {
         let mut memory = Memory::new(None, saved, Instant::ZERO);
         let recall = |memory: &mut Memory, on: &str| {
             let mut placed = Vec::new();
-            memory.recall(subnet(), |host| {
+            let take = |host: &Saved| {
                 let is_taken = host.link == on;
                 placed.extend(is_taken.then_some(host.target));
                 is_taken
-            });
+            };
+            let count = memory.recall(subnet(), take, Instant::ZERO);
+            assert_eq!(count, placed.len() as u64);
             placed
         };
-        assert!(!memory.awaits(iter::empty()));
         assert!(memory.awaits(subnet()));
         assert_eq!(recall(&mut memory, "lan"), [host(2)]);
         assert!(!memory.awaits(subnet()), "nothing is new");
@@ -157,13 +192,54 @@ mod tests {
     }
 
     #[test]
+    fn who_went_with_the_prefix_is_recalled_with_it() {
+        let mut memory = Memory::new(None, Vec::new(), Instant::ZERO);
+        let none = |memory: &mut Memory, prefixes: Vec<Ipv6Net>| {
+            memory.recall(prefixes.into_iter(), |_| false, Instant::ZERO)
+        };
+        let all = |memory: &mut Memory| memory.recall(subnet(), |_| true, Instant::ZERO);
+        none(&mut memory, subnet().collect());
+        assert!(!memory.awaits(iter::empty()), "there is nobody");
+        memory.displace(saved(1, "lan", None), Instant::ZERO);
+        // The prefix may be back before anybody looked.
+        assert!(memory.awaits(subnet()));
+        none(&mut memory, Vec::new());
+        assert!(!memory.awaits(iter::empty()));
+        assert!(memory.awaits(subnet()));
+        assert_eq!(all(&mut memory), 1);
+        assert_eq!(all(&mut memory), 0);
+
+        memory.displace(saved(1, "lan", None), Instant::ZERO);
+        memory.find(host(1));
+        assert_eq!(all(&mut memory), 0, "it has been found without");
+    }
+
+    #[test]
+    fn who_went_is_saved_with_the_rest_until_it_is_found() {
+        let folder = Scratch::new("memory-displaced");
+        let path = folder.path().join("routes.json");
+        let file = StateFile::new(&path).unwrap();
+        let mut memory = Memory::new(Some(file.clone()), Vec::new(), Instant::ZERO);
+        for host in [saved(1, "wan", None), saved(2, "wan", None)] {
+            memory.displace(host, Instant::ZERO);
+        }
+        let found = binding(BindingState::Reachable, Evidence::Solicitation);
+        let bindings = iter::once(("lan", found));
+        memory.save(bindings, |_| true, Saving::AtOnce, Instant::ZERO);
+        let hosts = file.clone().load().unwrap().hosts;
+        assert_eq!(hosts, [saved(1, "lan", None), saved(2, "wan", None)]);
+        memory.save(iter::empty(), |_| true, Saving::AtOnce, Instant::ZERO + 2 * PATIENCE);
+        assert_eq!(file.clone().load().unwrap().hosts, []);
+    }
+
+    #[test]
     fn who_was_not_placed_is_saved_again() {
         let folder = Scratch::new("memory");
         let path = folder.path().join("routes.json");
         let waiting = vec![saved(1, "lan", None), saved(2, "lan", None), saved(3, "wan", None)];
         let file = StateFile::new(&path).unwrap();
         let mut memory = Memory::new(Some(file.clone()), waiting, Instant::ZERO);
-        memory.recall(iter::empty(), |_| false);
+        memory.recall(iter::empty(), |_| false, Instant::ZERO);
 
         // Found without having been recalled, it is saved once.
         let mut save = |saving, now| {

@@ -356,13 +356,6 @@ impl Service {
         }
     }
 
-    /// Looks whether hosts that were saved can be placed by what came.
-    pub(crate) fn place_saved(&mut self, now: Instant) {
-        if self.memory.awaits(prefixes(&self.relays, now)) {
-            self.recall(now);
-        }
-    }
-
     /// Until when to wait for news; none for as long as it takes.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let wakeups = self.relays.iter().filter_map(|relay| relay.engine.poll_timeout());
@@ -372,12 +365,21 @@ impl Service {
         wakeups.map(|wakeup| wakeup.at).chain(others).min()
     }
 
-    /// Tells the log what happened; returns what those who watch are to be told.
+    /// Tells the log what happened, and looks whether hosts that are remembered can be placed
+    /// thereupon; returns what those who watch are to be told.
     pub(crate) fn report(&mut self, now: Instant) -> std::vec::Drain<'_, Event> {
+        self.tell_all_events(now);
+        if self.memory.awaits(prefixes(&self.relays, now)) {
+            self.recall(now);
+            self.tell_all_events(now);
+        }
+        self.told.drain(..)
+    }
+
+    fn tell_all_events(&mut self, now: Instant) {
         for index in 0..self.relays.len() {
             self.tell_events(index, &[], now);
         }
-        self.told.drain(..)
     }
 
     /// Saves what is known of hosts, if there is a file for it.
@@ -471,11 +473,11 @@ impl Service {
         }
     }
 
-    /// Tells the engines of the saved hosts that can be placed now.
+    /// Tells the engines of the hosts that are remembered and can be placed now.
     pub(crate) fn recall(&mut self, now: Instant) {
         let known: Vec<Ipv6Net> = prefixes(&self.relays, now).collect();
         let (relays, rulebook) = (&mut self.relays, &self.rulebook);
-        self.memory.recall(known.into_iter(), |host| {
+        let place = |host: &Saved| {
             let Saved { target, ref link, lladdr } = *host;
             let place = relays.iter_mut().find_map(|relay| {
                 let link = relay.links.by_label(link)?.id();
@@ -487,7 +489,8 @@ impl Service {
                 relay.feed(Input::Restore { target, link, lladdr }, now);
             }
             is_wanted
-        });
+        };
+        self.tally.hosts_recalled += self.memory.recall(known.into_iter(), place, now);
         for relay in &mut self.relays {
             relay.settle(now);
         }
@@ -524,17 +527,24 @@ impl Service {
         if relay.events.is_empty() {
             return;
         }
-        let links = &relay.links;
-        let told: Vec<Event> = relay
-            .events
-            .drain(..)
-            .map(|event| {
-                describe(&event, |link| {
-                    let gone = gone.iter().find(|(id, _)| *id == link);
-                    gone.map_or_else(|| link_name(links, link), |(_, name)| name.clone())
-                })
-            })
-            .collect();
+        let Relay { links, events, .. } = relay;
+        let name = |link: LinkId| {
+            let gone = gone.iter().find(|(id, _)| *id == link);
+            gone.map_or_else(|| link_name(links, link), |(_, name)| name.clone())
+        };
+        let mut told = Vec::new();
+        for event in events.drain(..) {
+            match event {
+                magpie_engine::Event::Displaced { target, link, lladdr } => {
+                    let host = Saved { target, link: name(link), lladdr };
+                    self.memory.displace(host, now);
+                }
+                magpie_engine::Event::Found { target, .. }
+                | magpie_engine::Event::Moved { target, .. } => self.memory.find(target),
+                _ => {}
+            }
+            told.extend(describe(&event, name));
+        }
         for event in told {
             if is_about_hosts(event.kind) {
                 self.memory.touch(now);

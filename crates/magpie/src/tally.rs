@@ -9,7 +9,8 @@ pub(crate) struct Tally {
     pub(crate) sockets_reopened: u64,
     /// Times that the guard was gone and was put back.
     pub(crate) guards_restored: u64,
-    /// Hosts that were looked for where they had been before their link or prefix had gone.
+    /// Hosts that were looked for where they had been: before the start, or before their link or
+    /// their prefix had gone.
     pub(crate) hosts_recalled: u64,
 }
 

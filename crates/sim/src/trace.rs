@@ -217,6 +217,7 @@ fn target_of(event: &Event) -> Option<Ipv6Addr> {
         Event::Found { target, .. }
         | Event::Moved { target, .. }
         | Event::Forgotten { target, .. }
+        | Event::Displaced { target, .. }
         | Event::Duplicate { target, .. }
         | Event::ClaimRejected { target, .. }
         | Event::Loop { target, .. }

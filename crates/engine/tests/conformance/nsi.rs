@@ -243,7 +243,10 @@ fn nsi_26_one_message_does_not_end_a_prefix() {
     assert!(bench.binding(target).is_some());
     bench.advance(Duration::from_secs(2));
     assert_eq!(bench.binding(target), None);
-    assert_eq!(bench.told(), ["forgotten 2001:db8:2::21 dn out-of-scope"]);
+    assert_eq!(
+        bench.told(),
+        ["forgotten 2001:db8:2::21 dn out-of-scope", "displaced 2001:db8:2::21 dn mH"]
+    );
 }
 
 #[test]

@@ -596,6 +596,37 @@ fn what_the_kernel_removes_with_a_link_that_is_taken_down_was_not_broken() {
     assert_eq!(bench.engine.counters().routes_repaired, 0);
 }
 
+#[test]
+fn who_goes_with_a_link_or_a_prefix_is_told_so_that_it_can_be_restored() {
+    let mut bench = Bench::known_x();
+    bench.forget_log();
+    bench.link_gone(DN);
+    assert_eq!(bench.told(), ["forgotten P::21 dn link-gone", "displaced P::21 dn mH"]);
+
+    // Also before it had time to answer, and without anything known but its address.
+    bench.link(DN, MB, true);
+    bench.handle(Input::Restore { target: X, link: DN, lladdr: None });
+    bench.forget_log();
+    bench.link_gone(DN);
+    assert_eq!(bench.told(), ["displaced P::21 dn -"]);
+
+    let mut bench = Bench::known_x();
+    bench.forget_log();
+    for link in [UP, DN] {
+        let own: Vec<_> = bench.own_addresses().filter(|(on, _)| *on == link).collect();
+        for (link, address) in own.into_iter().filter(|(_, own)| !own.is_unicast_link_local()) {
+            bench.address_gone(link, address);
+        }
+    }
+    assert_eq!(bench.told(), ["forgotten P::21 dn out-of-scope", "displaced P::21 dn mH"]);
+
+    // One that was silent will not be there later either.
+    let mut bench = Bench::known_x();
+    bench.power_off(X);
+    bench.advance(Duration::from_secs(400));
+    assert_eq!(bench.told().last().map(String::as_str), Some("forgotten P::21 dn silent"));
+}
+
 /// What is shown of a host route: target, link, where it leads instead, status, evidence.
 type Shown = (Ipv6Addr, LinkId, Option<LinkId>, RouteStatus, Option<Evidence>);
 

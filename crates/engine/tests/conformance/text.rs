@@ -97,6 +97,10 @@ pub(crate) fn event(event: &Event) -> String {
         Event::Moved { target, from, to, lladdr: of } => {
             format!("moved {} {}>{} {}", address(target), link(from), link(to), some_lladdr(of))
         }
+        Event::Displaced { target, link: on, lladdr: of } => {
+            let of = of.map_or_else(|| "-".to_owned(), lladdr);
+            format!("displaced {} {} {of}", address(target), link(on))
+        }
         Event::Forgotten { target, link: on, why } => {
             format!("forgotten {} {} {}", address(target), link(on), why.label())
         }
