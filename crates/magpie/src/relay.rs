@@ -216,6 +216,15 @@ impl Relay {
         }
     }
 
+    /// Has the neighbors on a link told what is answered for there; returns how many announcements
+    /// that takes.
+    pub(crate) fn announce(&mut self, link: LinkId, now: Instant) -> usize {
+        let count = self.engine.announce(Some(link), now);
+        self.drain();
+        self.settle(now);
+        count
+    }
+
     /// Ends the engine's work: withdraws what it has made of routes, memberships and promises.
     pub(crate) fn shut_down(&mut self, now: Instant) {
         self.engine.shut_down();

@@ -10,7 +10,9 @@ use magpie_control::{
     HostState, LinkState, LinkStatus, RelayKind, RelayLink, RelayStatus, RemoveRules, RouteReason,
     RouteState, Rule, RuleMethod, RuleRefusal, RuleSource, Status, Target,
 };
-use magpie_engine::{BindingState, BindingView, HostRouteView, Instant, RouteStatus, RouteView};
+use magpie_engine::{
+    BindingState, BindingView, HostRouteView, Instant, LinkId, RouteStatus, RouteView,
+};
 use magpie_sys::netlink::{AddressEvent, Connection};
 
 use crate::Chain;
@@ -141,8 +143,23 @@ impl Handler for Service {
         Ok(removed as u64)
     }
 
-    fn announce(&mut self, _request: Announce) -> Result<Announced, String> {
-        Err("announcements at an operator's word are not there yet".to_owned())
+    fn announce(&mut self, request: Announce) -> Result<Announced, String> {
+        let wanted = request.link.as_deref();
+        if let Some(name) = wanted {
+            self.check_link(name)?;
+        }
+        let now = now();
+        let mut announced = Announced::default();
+        for relay in &mut self.relays {
+            for link in devices_called(relay, wanted) {
+                let count = relay.announce(link, now) as u64;
+                announced.announcements += count;
+                announced.links += u64::from(count > 0);
+                let seconds = count.saturating_sub(1) / ANNOUNCEMENTS_PER_SECOND;
+                announced.seconds = announced.seconds.max(seconds);
+            }
+        }
+        Ok(announced)
     }
 
     fn reload(&mut self) -> Result<Vec<String>, String> {
@@ -177,6 +194,19 @@ impl Service {
         let notes = self.rejection.iter().chain(&self.remarks).chain(&self.notes).cloned();
         let rules = self.rulebook.warnings(&self.models());
         waiting.chain(faults).chain(refusal).chain(settings).chain(notes).chain(rules).collect()
+    }
+
+    /// Says why nothing can be announced on the links of this name, if that is so.
+    fn check_link(&self, name: &str) -> Result<(), String> {
+        if self.relays.iter().any(|relay| !devices_called(relay, Some(name)).is_empty()) {
+            return Ok(());
+        }
+        let mut configured = self.links().filter(|member| member.name == name);
+        if let Some(obstacle) = configured.find_map(Member::obstacle) {
+            return Err(format!("{name} is not there: {obstacle}"));
+        }
+        let links: Vec<&str> = self.links().map(|member| member.name.as_str()).collect();
+        Err(format!("there is no link {name}; the links are {}", links.join(", ")))
     }
 
     /// What requests about rules are judged by.
@@ -239,6 +269,19 @@ impl Service {
         }
         statuses
     }
+}
+
+/// The devices of the links that are configured by this name, or the device of this name; all if
+/// none is given.
+fn devices_called(relay: &Relay, name: Option<&str>) -> Vec<LinkId> {
+    let mut devices = Vec::new();
+    for member in relay.links.iter() {
+        let Some(device) = member.device() else { continue };
+        if name.is_none_or(|name| member.name == name || device.name == name) {
+            devices.push(device.id());
+        }
+    }
+    devices
 }
 
 fn host(binding: &BindingView, links: &Links) -> Host {
@@ -377,6 +420,9 @@ fn waiting_status(member: &Member, note: String) -> LinkStatus {
         ..LinkStatus::default()
     }
 }
+
+/// The pace of an engine on each link, see [`magpie_engine::Engine::announce`].
+const ANNOUNCEMENTS_PER_SECOND: u64 = 100;
 
 fn host_state(state: BindingState) -> HostState {
     match state {

@@ -6,14 +6,15 @@ mod common;
 
 use std::error::Error;
 use std::net::Ipv6Addr;
-use std::process::ExitCode;
+use std::process::{ExitCode, Output};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::{LIMIT, Magpie, Outcome, Station, ping_until};
 use magpie_control::{Client, EventKind, HostRouteState, Watch};
 use magpie_sys::netlink::{HostRoute, Route};
-use magpie_testnet::{Bridge, Host, HostOptions, Node, connect};
+use magpie_testnet::{Bridge, Frame, Host, HostOptions, Node, connect};
+use magpie_wire::Message;
 
 fn main() -> ExitCode {
     common::run(&[
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         ("a_quiet_host_is_found_when_its_link_is_made_anew", found_with_its_link),
         ("every_route_is_accounted_for", every_route_is_accounted_for),
         ("what_somebody_deletes_is_put_back_and_told", what_is_deleted_is_put_back),
+        ("a_takeover_is_announced_on_demand", a_takeover_is_announced),
     ])
 }
 
@@ -142,6 +144,55 @@ fn what_is_deleted_is_put_back() -> Outcome {
     await_quiet(&mut watch, EventKind::Repaired)?;
     assert!(gateway.routes()?.iter().any(|route| is_ours(route, quiet())));
     assert_eq!(magpie.status()?.counters.get("routes_repaired"), Some(&1));
+    magpie.stop()?;
+    Ok(())
+}
+
+fn a_takeover_is_announced() -> Outcome {
+    let place = Place::new()?;
+    let gateway = &place.gateway;
+    gateway.add_address_nodad("wan", own(HOME), 64)?;
+    let magpie = Magpie::start(gateway)?;
+    place.introduce(&magpie)?;
+    let announce = |arguments: &[&str]| -> Result<Output, Box<dyn Error>> {
+        let mut command = Magpie::command(gateway)?;
+        command.arg("announce").args(arguments).arg("--control").arg(magpie.control());
+        Ok(command.output()?)
+    };
+    let [mut above, mut below] =
+        [place.asker("above")?, Station::new("below", &place.switch, "down")?];
+    let output = announce(&["wan"])?;
+    let said = String::from_utf8(output.stdout)?;
+    assert!(output.status.success(), "{said}");
+    // The host, and the gateway's own two addresses there.
+    assert_eq!(said, "3 announcements on 1 link, at once\n");
+    let lladdr = gateway.lladdr("wan")?;
+    let announced = |frame: &Frame, target: Ipv6Addr| {
+        let Message::Advert(advert) = frame.packet()?.message else { return None };
+        (advert.target == target && !advert.solicited).then_some(advert)
+    };
+    let advert = above.expect(LIMIT, "the announcement", |frame| announced(frame, quiet()))?;
+    assert_eq!((advert.overrides, advert.target_lladdr), (true, Some(lladdr)));
+    below.expect_none(Duration::from_millis(200), "an announcement elsewhere", |frame| {
+        announced(frame, quiet()).or_else(|| announced(frame, own(HOME))).is_some()
+    })?;
+
+    // On the other link, its own address there, and that on the first, which is answered for.
+    let said = String::from_utf8(announce(&[])?.stdout)?;
+    assert_eq!(said, "5 announcements on 2 links, at once\n");
+    below.expect(LIMIT, "the announcement below", |frame| announced(frame, own(HOME)))?;
+
+    for (name, expected) in [("dmz", "there is no link dmz"), ("lan", "lan is not there")] {
+        if name == "lan" {
+            let mut watch = magpie.watch()?;
+            gateway.delete_link("lan")?;
+            await_quiet(&mut watch, EventKind::HostLost)?;
+        }
+        let output = announce(&[name])?;
+        let said = String::from_utf8(output.stderr)?;
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(expected), "{said}");
+    }
     magpie.stop()?;
     Ok(())
 }
