@@ -173,8 +173,10 @@ impl Handler for Service {
 impl Service {
     /// What an operator should look at, in whole sentences.
     pub(crate) fn warnings(&self) -> Vec<String> {
+        // A link that has yet to come is a state like others.
         let waiting = self.links().filter_map(|member| {
-            member.obstacle().map(|obstacle| format!("{}: {obstacle}", member.name))
+            let obstacle = member.obstacle().filter(|obstacle| **obstacle != Obstacle::Missing)?;
+            Some(format!("{}: {obstacle}", member.name))
         });
         let faults = self.relays.iter().flat_map(|relay| {
             relay.links.devices().filter_map(|device| {
@@ -202,8 +204,8 @@ impl Service {
             return Ok(());
         }
         let mut configured = self.links().filter(|member| member.name == name);
-        if let Some(obstacle) = configured.find_map(Member::obstacle) {
-            return Err(format!("{name} is not there: {obstacle}"));
+        if let Some(note) = configured.find_map(Member::note) {
+            return Err(format!("{name} is not there: {note}"));
         }
         let links: Vec<&str> = self.links().map(|member| member.name.as_str()).collect();
         Err(format!("there is no link {name}; the links are {}", links.join(", ")))
@@ -274,14 +276,13 @@ impl Service {
 /// The devices of the links that are configured by this name, or the device of this name; all if
 /// none is given.
 fn devices_called(relay: &Relay, name: Option<&str>) -> Vec<LinkId> {
-    let mut devices = Vec::new();
+    let mut found = Vec::new();
     for member in relay.links.iter() {
-        let Some(device) = member.device() else { continue };
-        if name.is_none_or(|name| member.name == name || device.name == name) {
-            devices.push(device.id());
-        }
+        let is_meant =
+            |device: &&Device| name.is_none_or(|name| member.name == name || device.name == name);
+        found.extend(member.devices().iter().filter(is_meant).map(Device::id));
     }
-    devices
+    found
 }
 
 fn host(binding: &BindingView, links: &Links) -> Host {
