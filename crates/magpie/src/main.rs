@@ -37,6 +37,7 @@ mod service;
 mod settings;
 mod shield;
 mod state;
+mod survey;
 mod systemd;
 mod table;
 mod tally;

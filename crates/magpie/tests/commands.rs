@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use common::{Folder, LIMIT, Magpie, Outcome, Site, Station, address, answer_for, host_address};
 use magpie_control::{AddRules, Client, ClientError, NewRule, RemoveRules, RuleMethod};
-use magpie_testnet::Node;
+use magpie_sys::netlink::{LinkPlace, MacvlanMode, NewMacvlan};
+use magpie_testnet::{Bridge, Node, connect};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
     common::run(&[
         ("a_check_shows_all_mistakes_at_once", a_check_shows_all_mistakes_at_once),
         ("a_check_sums_up_or_prints_what_is_right", a_check_sums_up_or_prints),
+        ("a_check_tells_which_interfaces_the_links_are", a_check_tells_which_interfaces),
         ("a_missing_file_is_answered_with_a_way_in", a_missing_file_is_answered),
         ("an_import_is_a_configuration_that_runs", an_import_is_a_configuration),
         ("mistakes_in_what_is_imported_end_with_2", mistakes_in_imports_end_with_2),
@@ -93,6 +95,60 @@ fn a_check_sums_up_or_prints() -> Outcome {
     let again = run(&node, &["check", "--print", "-c", &printed.to_string_lossy()])?;
     // Files in conf.d refine it once more.
     assert!(String::from_utf8(again.stdout)?.contains("probe-interval = \"30s\""));
+    Ok(())
+}
+
+fn a_check_tells_which_interfaces() -> Outcome {
+    let node = Node::new("gateway")?;
+    node.add_bridge(&Bridge::new("br-lan"))?;
+    connect(&node.plug("wan"), &node.plug("veth0"))?;
+    connect(&node.plug("eth1").bridge("br-lan"), &node.plug("veth1"))?;
+    let link = node.ifindex("wan")?;
+    node.execute("add the macvlan child", |batch| {
+        let (place, mode) = (LinkPlace::default(), MacvlanMode::Private);
+        batch.add_macvlan(&NewMacvlan { name: "child", place, link, mode });
+    })?;
+    let folder = Folder::new()?;
+    let path = folder.path("magpie.toml");
+    let check = |text: &str| -> Result<Output, Box<dyn Error>> {
+        fs::write(&path, text)?;
+        run(&node, &["check", &path.to_string_lossy()])
+    };
+    let output = check(
+        "[[relay]]\nname = \"home\"\nlinks = [\"wan\", \"veth*\", \"kind:wireguard\", \"br-lna\"]\n\
+         [[relay]]\nname = \"other\"\nbridge-port = \"bridge\"\nlinks = [\"eth1\", \"kind:macvlan\"]\n",
+    )?;
+    let text = String::from_utf8(output.stdout)?;
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    for (link, interfaces) in [
+        ("wan", "wan"),
+        ("veth*", "veth0,veth1"),
+        ("kind:wireguard", "-"),
+        ("br-lna", "-"),
+        ("eth1", "br-lan"),
+        ("kind:macvlan", "child"),
+    ] {
+        let row = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let shown =
+            row.filter(|row| row.first() == Some(&link)).filter_map(|row| row.get(2).copied());
+        assert_eq!(shown.collect::<Vec<_>>(), [interfaces], "{link}: {text}");
+    }
+    assert!(text.contains("if br-lan is not meant"), "{text}");
+
+    for (links, expected) in [
+        ("\"eth1\", \"wan\"", "it is a port of the bridge br-lan"),
+        ("\"wan\", \"child\"", "share a device and cannot hear each other"),
+    ] {
+        let output = check(&format!("[[relay]]\nlinks = [{links}]\n"))?;
+        let complaint = String::from_utf8(output.stderr)?;
+        assert_eq!(output.status.code(), Some(2), "{complaint}");
+        assert!(complaint.starts_with("error: cannot use the link "), "{complaint}");
+        assert!(complaint.contains(expected), "{complaint}");
+        assert!(String::from_utf8(output.stdout)?.starts_with("NOT USABLE HERE"));
+    }
+    // What is printed is for other machines, too.
+    let output = run(&node, &["check", "--print", &path.to_string_lossy()])?;
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     Ok(())
 }
 

@@ -3,10 +3,13 @@
 use std::process::ExitCode;
 
 use magpie_config::model::{Config, Kind, Link, Relay};
+use magpie_sys::netlink::Connection;
 
 use super::{UNUSABLE, conclude, mistakes, warn};
-use crate::cli::{CheckArgs, DEFAULT_CONTROL, Launch};
+use crate::Chain;
+use crate::cli::{CheckArgs, DEFAULT_CONTROL};
 use crate::settings;
+use crate::survey::{Finding, survey};
 use crate::table::{Column, absent, table};
 use crate::views::print;
 
@@ -24,9 +27,39 @@ pub(crate) fn run(args: &CheckArgs) -> ExitCode {
     for warning in &settings.warnings {
         warn(warning);
     }
-    let text =
-        if args.print { complete(settings.config) } else { summary(&launch, &settings.config) };
-    conclude(print(&text).map(drop))
+    if args.print {
+        return conclude(print(&complete(settings.config)).map(drop));
+    }
+    let found = look_around(&settings.config);
+    let mut is_fit = true;
+    for Finding { relay, link, remark, .. } in found.iter().filter(|finding| finding.is_wrong) {
+        is_fit = false;
+        let why = remark.as_deref().unwrap_or_default();
+        eprintln!("error: cannot use the link {link} of {relay} on this machine: {why}");
+    }
+    let file = launch.file.as_ref().map(|file| format!(": {}", file.path.display()));
+    let verdict = if is_fit { "OK" } else { "NOT USABLE HERE" };
+    let text = format!(
+        "{verdict}{}\n\n{}\n{}",
+        file.unwrap_or_default(),
+        summary(&settings.config),
+        interfaces(&found)
+    );
+    match print(&text) {
+        Ok(_) if !is_fit => ExitCode::from(UNUSABLE),
+        result => conclude(result.map(drop)),
+    }
+}
+
+/// What the links are on this machine; nothing if that cannot be told.
+fn look_around(config: &Config) -> Vec<Finding> {
+    match Connection::open().and_then(|mut kernel| kernel.links()) {
+        Ok(links) => survey(config, &links.into_iter().collect()),
+        Err(error) => {
+            warn(&format!("cannot tell which interfaces there are: {}", Chain(&error)));
+            Vec::new()
+        }
+    }
 }
 
 /// Everything that is in force, also what is there without being configured.
@@ -36,7 +69,7 @@ fn complete(mut config: Config) -> String {
 }
 
 /// What is configured, in a few lines.
-fn summary(launch: &Launch, config: &Config) -> String {
+fn summary(config: &Config) -> String {
     let columns = [
         Column::text("NAME"),
         Column::text("KIND"),
@@ -47,8 +80,31 @@ fn summary(launch: &Launch, config: &Config) -> String {
         Column::number("DENY"),
     ];
     let rows: Vec<Vec<String>> = config.relays.iter().map(row).collect();
-    let file = launch.file.as_ref().map(|file| format!(": {}", file.path.display()));
-    format!("OK{}\n\n{}", file.unwrap_or_default(), table(&columns, &rows))
+    table(&columns, &rows)
+}
+
+/// Which interfaces the links are.
+fn interfaces(found: &[Finding]) -> String {
+    if found.is_empty() {
+        return String::new();
+    }
+    let columns = [
+        Column::text("LINK"),
+        Column::text("OF"),
+        Column::text("INTERFACES NOW"),
+        Column::text("REMARK"),
+    ];
+    let row = |finding: &Finding| {
+        let shown: Vec<&str> = finding.interfaces.iter().take(MOST).map(String::as_str).collect();
+        let interfaces = match finding.interfaces.len() {
+            0 => absent(),
+            all if all > MOST => format!("{} and {} more", shown.join(","), all - MOST),
+            _ => shown.join(","),
+        };
+        let remark = finding.remark.clone().unwrap_or_default();
+        vec![finding.link.clone(), finding.relay.clone(), interfaces, remark]
+    };
+    table(&columns, &found.iter().map(row).collect::<Vec<_>>())
 }
 
 fn row(relay: &Relay) -> Vec<String> {
@@ -77,12 +133,14 @@ fn row(relay: &Relay) -> Vec<String> {
     ]
 }
 
+/// Interfaces of one link that are shown.
+const MOST: usize = 8;
+
 #[cfg(test)]
 mod tests {
     use magpie_config::model::{Method, Pattern, Rule, RulePrefix};
 
     use super::*;
-    use crate::cli::{ConfigFile, Flags};
 
     #[test]
     fn everything_in_force_is_printed() {
@@ -95,6 +153,33 @@ mod tests {
     }
 
     #[test]
+    fn links_are_shown_with_their_interfaces() {
+        let finding = |link: &str, interfaces: &[&str], remark: Option<&str>| Finding {
+            relay: "home".to_owned(),
+            link: link.to_owned(),
+            interfaces: interfaces.iter().map(|name| (*name).to_owned()).collect(),
+            remark: remark.map(str::to_owned),
+            is_wrong: false,
+        };
+        let many = ["v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9"];
+        let found = [
+            finding("wan", &["wan"], None),
+            finding("v*", &many, Some("1 is a port of br0")),
+            finding("w*", &many[..8], None),
+            finding("tap0", &[], Some("it is waited for")),
+        ];
+        let expected = "\
+LINK  OF    INTERFACES NOW                      REMARK
+wan   home  wan
+v*    home  v1,v2,v3,v4,v5,v6,v7,v8 and 1 more  1 is a port of br0
+w*    home  v1,v2,v3,v4,v5,v6,v7,v8
+tap0  home  -                                   it is waited for
+";
+        assert_eq!(interfaces(&found), expected);
+        assert_eq!(interfaces(&[]), "");
+    }
+
+    #[test]
     fn a_summary_names_what_is_configured() {
         let home = Relay::new(Kind::Relay, ["wan", "br-lan"]);
         let mut cloud = Relay::new(Kind::Responder, ["eth0", "tap0"]);
@@ -104,15 +189,11 @@ mod tests {
         cloud.rules = vec![Rule::new(RulePrefix::Auto, Method::Route)];
         cloud.deny = vec![Pattern::Oui([0, 0x1d, 0x55])];
         let config = Config { relays: vec![home, cloud], ..Config::default() };
-        let file = ConfigFile { path: "/x.toml".into(), compat: None, is_default: false };
-        let launch = Launch { file: Some(file), flags: Flags::default() };
         let expected = "\
-OK: /x.toml
-
 NAME        KIND       LINKS                    PREFIXES  RULES  ALLOW  DENY
 wan+br-lan  relay      wan,br-lan               auto          0      0     0
 cloud       responder  eth0,tap0 (only probed)  -             1      0     1
 ";
-        assert_eq!(summary(&launch, &config), expected);
+        assert_eq!(summary(&config), expected);
     }
 }
