@@ -22,8 +22,9 @@ use std::time::{Duration, Instant};
 
 use magpie_wire::LinkAddr;
 use netlink_bindings::nftables::{
-    CmpOps, FibFlags, MetaKeys, Nfgenmsg, OpBatchBeginDo, OpBatchEndDo, OpDeltableDo, OpNewchainDo,
-    OpNewruleDo, OpNewsetDo, OpNewsetelemDo, OpNewtableDo, PayloadBase, TableFlags, VerdictCode,
+    CmpOps, FibFlags, MetaKeys, Nfgenmsg, OpBatchBeginDo, OpBatchEndDo, OpDeltableDo, OpGetchainDo,
+    OpGettableDo, OpNewchainDo, OpNewruleDo, OpNewsetDo, OpNewsetelemDo, OpNewtableDo, PayloadBase,
+    TableFlags, VerdictCode,
 };
 
 use crate::clock::boottime_ns;
@@ -40,6 +41,8 @@ pub struct Guard {
     batch: Batch,
     table: String,
     hook: Hook,
+    /// There were links, and so there is a chain with rules.
+    has_chain: bool,
 }
 
 /// A link to be guarded.
@@ -71,7 +74,8 @@ impl Guard {
             })?;
         // Processes that share a network namespace need not share a namespace of process numbers.
         let table = format!("magpie-{}-{:08x}", std::process::id(), boottime_ns() & 0xffff_ffff);
-        let mut guard = Self { socket, batch: Batch::new(), table, hook: Hook::Ingress };
+        let batch = Batch::new();
+        let mut guard = Self { socket, batch, table, hook: Hook::Ingress, has_chain: false };
         let action = "install the guard against forwarded Neighbor Discovery";
         match guard.transact(action, |draft| draft.push_all(links)) {
             Err(GuardError::Unavailable { .. }) => {
@@ -80,6 +84,7 @@ impl Guard {
             }
             result => result?,
         }
+        guard.has_chain = !links.is_empty();
         Ok(guard)
     }
 
@@ -92,7 +97,41 @@ impl Guard {
         self.transact("change the links of the guard", |draft| {
             draft.push_removal();
             draft.push_all(links);
-        })
+        })?;
+        self.has_chain = !links.is_empty();
+        Ok(())
+    }
+
+    /// Asks the kernel whether the filter is there.
+    ///
+    /// Nobody else can change or remove it, not even with all other filters, but some kernels remove
+    /// it themselves when the last of its links goes.
+    ///
+    /// # Errors
+    ///
+    /// [`GuardError`].
+    pub fn is_in_place(&mut self) -> Result<bool, GuardError> {
+        let mut header = Nfgenmsg::new();
+        header.nfgen_family = self.hook.family();
+        self.batch.clear();
+        let (table, batch) = (self.table.as_bytes(), &mut self.batch);
+        if self.has_chain {
+            batch.push(message(GET_CHAIN), ACK, |buffer| {
+                OpGetchainDo::encode_request(buffer, &header)
+                    .push_table_bytes(table)
+                    .push_name(CHAIN);
+            });
+        } else {
+            batch.push(message(GET_TABLE), ACK, |buffer| {
+                OpGettableDo::encode_request(buffer, &header).push_name_bytes(table);
+            });
+        }
+        let action = "look for the guard";
+        match self.exchange(action, 1)? {
+            None => Ok(true),
+            Some((_, KernelError { errno: Errno::NOENT, .. })) => Ok(false),
+            Some((_, source)) => Err(GuardError::Refused { action, source }),
+        }
     }
 
     /// Carries out requests together or not at all.
@@ -115,31 +154,12 @@ impl Guard {
         };
         fill(&mut draft);
         let chain_seq = draft.chain_seq;
-        let last_seq = self.batch.push(BATCH_END, 0, |buffer| {
+        self.batch.push(BATCH_END, 0, |buffer| {
             OpBatchEndDo::encode_request(buffer, &header);
         });
-        let count = self.batch.len();
         // The first and the last message are answered only if they fail.
-        let mut left = count.saturating_sub(2);
-        let mut refusal = None;
-        let deadline = Instant::now() + LIMIT;
-        self.socket.send(&self.batch)?;
-        while left > 0 && refusal.is_none() {
-            if !self.socket.wait_readable(deadline)? {
-                return Err(
-                    NetlinkError::Timeout { action: action.to_owned(), limit: LIMIT }.into()
-                );
-            }
-            self.socket.read_acks(|seq, verdict| {
-                // Answers to an earlier transaction that was given up may still come.
-                let age = usize::try_from(last_seq.wrapping_sub(seq)).unwrap_or(usize::MAX);
-                if age < count {
-                    left = left.saturating_sub(1);
-                    refusal = refusal.take().or(verdict.err().map(|source| (seq, source)));
-                }
-            })?;
-        }
-        match refusal {
+        let answers = self.batch.len().saturating_sub(2);
+        match self.exchange(action, answers)? {
             None => Ok(()),
             // A device is not there any more.
             Some((seq, source @ KernelError { errno: Errno::NOENT, .. }))
@@ -153,6 +173,33 @@ impl Guard {
             }
             Some((_, source)) => Err(GuardError::Refused { action, source }),
         }
+    }
+
+    /// Sends the batch and waits for that many answers, or for the first refusal, which it returns.
+    fn exchange(
+        &mut self,
+        action: &'static str,
+        answers: usize,
+    ) -> Result<Option<(u32, KernelError)>, NetlinkError> {
+        let (count, last_seq) = (self.batch.len(), self.batch.last_seq());
+        let mut left = answers;
+        let mut refusal = None;
+        let deadline = Instant::now() + LIMIT;
+        self.socket.send(&self.batch)?;
+        while left > 0 && refusal.is_none() {
+            if !self.socket.wait_readable(deadline)? {
+                return Err(NetlinkError::Timeout { action: action.to_owned(), limit: LIMIT });
+            }
+            self.socket.read_acks(|seq, verdict| {
+                // Answers to an earlier transaction that was given up may still come.
+                let age = usize::try_from(last_seq.wrapping_sub(seq)).unwrap_or(usize::MAX);
+                if age < count {
+                    left = left.saturating_sub(1);
+                    refusal = refusal.take().or(verdict.err().map(|source| (seq, source)));
+                }
+            })?;
+        }
+        Ok(refusal)
     }
 }
 
@@ -458,10 +505,14 @@ const BATCH_BEGIN: u16 = 16;
 const BATCH_END: u16 = 17;
 /// `NFT_MSG_NEWTABLE`.
 const NEW_TABLE: u16 = 0;
+/// `NFT_MSG_GETTABLE`.
+const GET_TABLE: u16 = 1;
 /// `NFT_MSG_DELTABLE`.
 const DELETE_TABLE: u16 = 2;
 /// `NFT_MSG_NEWCHAIN`.
 const NEW_CHAIN: u16 = 3;
+/// `NFT_MSG_GETCHAIN`.
+const GET_CHAIN: u16 = 4;
 /// `NFT_MSG_NEWRULE`.
 const NEW_RULE: u16 = 6;
 /// `NFT_MSG_NEWSET`.
