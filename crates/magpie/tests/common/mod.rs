@@ -29,19 +29,28 @@ pub(crate) type Test = (&'static str, fn() -> Outcome);
 
 /// Runs the tests of one file; call it from `main` before any thread starts.
 pub(crate) fn run(tests: &[Test]) -> ExitCode {
+    // Networks mostly wait for the timers of the standards.
+    run_all(tests.iter().copied(), 6)
+}
+
+/// Runs tests that need not be functions, so many at a time unless the command line says otherwise;
+/// call it from `main` before any thread starts.
+pub(crate) fn run_all<F: FnOnce() -> Outcome + Send + 'static>(
+    tests: impl IntoIterator<Item = (&'static str, F)>,
+    threads: usize,
+) -> ExitCode {
     if let Err(error) = magpie_testnet::enter() {
         eprintln!("cannot run these tests: {}", chain(&error));
         return ExitCode::FAILURE;
     }
     let trials = tests
-        .iter()
-        .map(|&(name, test)| {
+        .into_iter()
+        .map(|(name, test)| {
             Trial::test(name, move || test().map_err(|error| Failed::from(chain(&*error))))
         })
         .collect();
     let mut arguments = Arguments::from_args();
-    // Networks mostly wait for the timers of the standards.
-    arguments.test_threads.get_or_insert(6);
+    arguments.test_threads.get_or_insert(threads);
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 

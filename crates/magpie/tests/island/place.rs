@@ -10,11 +10,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use magpie_sys::netlink::{Group, Monitor, RouteEvent};
+use magpie_sys::netlink::{Group, Monitor, Route, RouteEvent, RouteKind};
 use magpie_testnet::{Bridge, Capture, Frame, Host, HostOptions, Node, connect, icmpv6_frame};
 use magpie_wire::LinkAddr;
 
-use crate::common::{LIMIT, Magpie, Options, Station, host_address};
+use crate::common::{LIMIT, Magpie, Options, Outcome, Station, host_address};
 
 /// Who asks for a neighbor's reachability, or for anything, within this time is a kernel that
 /// follows RFC 4861 (section 10: `MAX_MULTICAST_SOLICIT` times `RETRANS_TIMER`).
@@ -169,8 +169,35 @@ pub(crate) fn is_redirect(frame: &Frame) -> bool {
     frame.icmpv6().is_some_and(|message| message.kind == REDIRECT)
 }
 
+/// Makes and deletes many routes in a table that nobody looks at.
+pub(crate) fn burst(node: &Node) -> Outcome {
+    let lo = node.ifindex("lo")?;
+    let route = |number: u16| Route {
+        destination: Ipv6Addr::new(0x2001, 0xdb8, 0xb, number, 0, 0, 0, 0),
+        prefix_len: 64,
+        kind: RouteKind::BLACKHOLE,
+        oif: Some(lo),
+        table: 1000,
+        ..Route::on_link(Ipv6Addr::UNSPECIFIED, 0, lo)
+    };
+    for first in (0..BURST).step_by(CHUNK.into()) {
+        let numbers = first..first + CHUNK;
+        node.execute("make many routes", |batch| {
+            for number in numbers.clone() {
+                batch.add_route(&route(number));
+            }
+        })?;
+        node.execute("delete many routes", |batch| {
+            for number in numbers {
+                batch.delete_route(&route(number));
+            }
+        })?;
+    }
+    Ok(())
+}
+
 /// A node whose addresses are valid at once.
-fn quick_node(name: &str) -> Result<Node, Box<dyn Error>> {
+pub(crate) fn quick_node(name: &str) -> Result<Node, Box<dyn Error>> {
     let node = Node::new(name)?;
     node.set_conf("default", "accept_dad", 0)?;
     // Nobody sends Router Advertisements here.
@@ -184,3 +211,7 @@ fn far_address(number: u16) -> Ipv6Addr {
 
 const ECHO_REQUEST: u8 = 128;
 const REDIRECT: u8 = 137;
+/// Twice as many notifications, of which each takes hundreds of octets.
+const BURST: u16 = 20_000;
+/// So many requests at once, whose acknowledgements fit into a buffer.
+const CHUNK: u16 = 100;

@@ -6,12 +6,12 @@ use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use magpie_control::EventKind;
-use magpie_sys::netlink::{Change, Event, HostRoute, Monitor, Route, RouteEvent, RouteKind};
+use magpie_sys::netlink::{Change, Event, HostRoute, Monitor, Route, RouteEvent};
 use magpie_testnet::{Host, Node, Ping, Pinger, ping_once};
 use rustix::process::Signal;
 
 use crate::common::{LIMIT, Magpie, Outcome, Station, answer_for, host_address};
-use crate::place::{PROTOCOL, Place, SILENCE, echo_to, options};
+use crate::place::{PROTOCOL, Place, SILENCE, burst, echo_to, options};
 
 pub(crate) fn a_host_has_a_route() -> Outcome {
     let place = Place::new()?;
@@ -308,36 +308,5 @@ fn await_link(watch: &mut magpie_control::Watch, link: &str, state: &str) -> Out
     })
 }
 
-/// Makes and deletes many routes in a table that nobody looks at.
-fn burst(node: &Node) -> Outcome {
-    let lo = node.ifindex("lo")?;
-    let route = |number: u16| Route {
-        destination: Ipv6Addr::new(0x2001, 0xdb8, 0xb, number, 0, 0, 0, 0),
-        prefix_len: 64,
-        kind: RouteKind::BLACKHOLE,
-        oif: Some(lo),
-        table: 1000,
-        ..Route::on_link(Ipv6Addr::UNSPECIFIED, 0, lo)
-    };
-    for first in (0..BURST).step_by(CHUNK.into()) {
-        let numbers = first..first + CHUNK;
-        node.execute("make many routes", |batch| {
-            for number in numbers.clone() {
-                batch.add_route(&route(number));
-            }
-        })?;
-        node.execute("delete many routes", |batch| {
-            for number in numbers {
-                batch.delete_route(&route(number));
-            }
-        })?;
-    }
-    Ok(())
-}
-
 const QUICK: Duration = Duration::from_millis(100);
 const OUR_METRIC: u32 = 1090;
-/// Twice as many notifications, of which each takes hundreds of octets.
-const BURST: u16 = 20_000;
-/// So many requests at once, whose acknowledgements fit into a buffer.
-const CHUNK: u16 = 100;

@@ -1,0 +1,109 @@
+//! A thousand disturbances in random order, some while others still last.
+
+use std::env;
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+
+use crate::common::Outcome;
+use crate::disturbance::{DISTURBANCES, Disturbance, Pace};
+use crate::scene::{SUSTAINED, Scene, holdings};
+
+pub(crate) fn a_thousand() -> Outcome {
+    let seed = match env::var("MAGPIE_SEED") {
+        Ok(text) => text.parse()?,
+        Err(_) => fastrand::u64(..1_000_000),
+    };
+    println!("MAGPIE_SEED={seed} replays");
+    let mut scene = Scene::new(Duration::from_millis(20))?;
+    if let Err(error) = run(&mut scene, seed) {
+        let diary = scene.keep_diary(&format!("random-{seed}"))?;
+        let diary = diary.display();
+        return Err(format!("MAGPIE_SEED={seed} replays, {diary} tells: {error}").into());
+    }
+    scene.finish()
+}
+
+fn run(scene: &mut Scene, seed: u64) -> Outcome {
+    let mut rng = Rng::with_seed(seed);
+    let start = Instant::now();
+    let mut times = Vec::new();
+    let mut worst = (Duration::ZERO, Vec::new());
+    let mut process = scene.magpie()?.pid();
+    let mut warm = None;
+    let mut pending: Vec<&str> = Vec::new();
+    let mut begin = Instant::now();
+    for number in 1..=COUNT {
+        let disturbance = choose(&mut rng);
+        if pending.is_empty() {
+            begin = Instant::now();
+        }
+        pending.push(disturbance.name);
+        scene
+            .disturb(disturbance, Pace::Quick)
+            .map_err(|error| explain(&*error, number, &pending))?;
+        if disturbance.kills {
+            process = scene.magpie()?.pid();
+            warm = None;
+        }
+        assert_eq!(scene.magpie()?.pid(), process);
+
+        let is_check = number % CHECK_EVERY == 0;
+        if !is_check && rng.u8(..4) > 0 {
+            continue;
+        }
+        let sustained = if is_check { SUSTAINED } else { 3 };
+        let recovery = scene
+            .await_recovery(begin, Instant::now(), sustained)
+            .map_err(|error| explain(&*error, number, &pending))?;
+        times.push(recovery.took);
+        if recovery.took >= worst.0 {
+            worst = (recovery.took, pending.clone());
+        }
+        pending.clear();
+        if is_check {
+            // Asking is proof of life.
+            assert_eq!(scene.magpie()?.status()?.pid, process);
+            let holds = holdings(process)?;
+            let before = *warm.get_or_insert(holds);
+            assert!(holds.0 <= before.0 + SPARE_DESCRIPTORS, "{before:?} became {holds:?}");
+            assert!(holds.1 <= before.1 + SPARE_MEMORY_KIB, "{before:?} became {holds:?}");
+        }
+    }
+    times.sort_unstable();
+    let median = times.get(times.len() / 2).copied().unwrap_or_default();
+    println!(
+        "recovery: {COUNT} random disturbances in {:?}: median {} ms, worst {} ms after {}; \
+         descriptors and KiB: {warm:?}, then {:?}",
+        start.elapsed(),
+        median.as_millis(),
+        worst.0.as_millis(),
+        worst.1.join(", "),
+        holdings(process)?,
+    );
+    Ok(())
+}
+
+fn choose(rng: &mut Rng) -> &'static Disturbance {
+    let tickets: u32 = DISTURBANCES.iter().map(|row| row.weight).sum();
+    let mut ticket = rng.u32(..tickets);
+    for row in DISTURBANCES {
+        match ticket.checked_sub(row.weight) {
+            Some(left) => ticket = left,
+            None => return row,
+        }
+    }
+    unreachable!("a ticket is less than the sum of the weights")
+}
+
+fn explain(error: &dyn Error, number: usize, pending: &[&str]) -> Box<dyn Error> {
+    format!("after {number} disturbances, the last ones {}: {error}", pending.join(", ")).into()
+}
+
+const COUNT: usize = 1000;
+const CHECK_EVERY: usize = 50;
+/// A look at the daemon takes a descriptor.
+const SPARE_DESCRIPTORS: usize = 2;
+/// Pages that an allocator keeps for later.
+const SPARE_MEMORY_KIB: u64 = 2048;
