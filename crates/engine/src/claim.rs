@@ -78,10 +78,18 @@ impl Engine {
             // Nobody has the address yet; whoever speaks for it is heard by the owner-to-be.
             return;
         }
-        let decided = binding.claim_decided.is_some_and(|at| now.since(at) < RETRANS_TIMER);
-        if tentative.is_none() && decided {
-            // Two proxies that answer for the same target would claim it for ever.
-            return self.counters.count(Discard::Repeated);
+        let mut first = now;
+        if let Some(decided) = binding.claim_decided
+            && tentative.is_none()
+            && now.since(decided) < RETRANS_TIMER
+        {
+            if evidence != Evidence::Solicitation {
+                // Two proxies that answer for the same target would claim it for ever.
+                return self.counters.count(Discard::Repeated);
+            }
+            // Who asks from the target's address is a station, which may not do so again: one
+            // that moves on within a second is looked for when its turn comes.
+            first = decided + RETRANS_TIMER;
         }
         let is_same = binding
             .lladdr
@@ -99,7 +107,7 @@ impl Engine {
             sent: 0,
             unasked: 0,
             interval,
-            next: now,
+            next: first,
         }));
         self.continue_claim(target, now);
         self.update_binding_timer(target);
@@ -132,9 +140,20 @@ impl Engine {
             return self.accept_dad_claim(target, now);
         }
         let first = claim.sent == 0;
-        claim.next = now + claim.interval;
         let (stage, new_link, new_lladdr) = (claim.stage, claim.link, claim.lladdr);
         let (old_link, old_lladdr) = (binding.link, binding.lladdr);
+        if stage == Stage::AskNew
+            && first
+            && old_lladdr != Some(new_lladdr)
+            && let Some(link) = self.links.get(&new_link)
+            && let Some(at) = link.asked.until(target, now)
+        {
+            // Everybody there was asked a moment ago, maybe before the target had this address,
+            // and must not be asked again yet; without that our kernel may go on with the old one.
+            claim.next = at;
+            return;
+        }
+        claim.next = now + claim.interval;
         // What only a proxy or nobody vouches for gives way to the owner at once.
         let ask_both = !binding.by_owner && claim.tentative.is_none();
         let asked = match (stage, old_lladdr) {

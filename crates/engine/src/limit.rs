@@ -74,6 +74,11 @@ impl<K: Copy + Ord> Recent<K> {
         self.until.get(&key).is_some_and(|until| *until > now)
     }
 
+    /// When a key that is remembered will be forgotten.
+    pub(crate) fn until(&self, key: K, now: Instant) -> Option<Instant> {
+        self.until.get(&key).copied().filter(|until| *until > now)
+    }
+
     pub(crate) fn remove(&mut self, key: K) {
         self.until.remove(&key);
     }

@@ -167,6 +167,37 @@ fn nai_08_an_owner_that_answers_with_a_new_address_is_believed() {
 }
 
 #[test]
+fn nai_08_everybody_is_asked_lest_our_kernel_stay_with_the_old_one() {
+    // Only an answer to such a question tells our kernel of the new one: others come without the
+    // override flag and the address. But everybody has been asked a moment ago.
+    let mut bench = Bench::known_x();
+    bench.power_off(X);
+    bench.host(X, DN, EVIL);
+    bench.forget_log();
+    bench.hear(DN, &ns(Y).by(EVIL, X));
+    bench.advance_ms(1_050);
+    assert_eq!(bench.place(X), "dn evil reachable");
+    let said = bench.heard();
+    assert!(said.contains(&search(X)), "{said:?}");
+}
+
+#[test]
+fn nai_09_a_station_that_moves_on_within_a_second_is_followed() {
+    let mut bench = Bench::known_x();
+    for (link, place) in [(UP, "up mH reachable"), (DN, "dn mH reachable")] {
+        bench.station(X).link = link;
+        // It speaks once.
+        bench.hear(link, &ns(Y).by(MH, X));
+        bench.advance_ms(400);
+        if link == DN {
+            assert_eq!(bench.place(X), "up mH reachable", "one claim a second");
+            bench.advance_ms(1_000);
+        }
+        assert_eq!(bench.place(X), place);
+    }
+}
+
+#[test]
 fn nai_09_a_claim_from_another_link_is_refused_while_the_owner_answers() {
     for flags in ["O", "SO"] {
         let mut bench = Bench::known_x();
