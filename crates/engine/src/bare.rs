@@ -6,18 +6,16 @@
 //!
 //! Kernels detect no duplicates there, join no groups and ignore what is sent to groups, even to
 //! those of their own addresses; but they answer a solicitation that is sent to the target itself.
-//! So that is how everything is asked there. Nor do kernels ask before they send: a packet that
-//! leaves by such a link is all that shows whom they look for there.
+//! So that is how everything is asked there.
 
 use std::net::Ipv6Addr;
 
 use magpie_wire::{LinkAddr, Message, Packet};
 
 use crate::engine::Engine;
-use crate::fib::{Answer, Purpose};
 use crate::link::Link;
-use crate::resolution::{Asker, Charged};
-use crate::{Decision, Discard, Egress, FoundRoute, Instant, LinkId, Members};
+use crate::resolution::Asker;
+use crate::{Decision, Egress, FoundRoute, Instant, LinkId, Members};
 
 /// Where the subnet has no prefix around a target, a route for less than a network's worth of
 /// interface identifiers (RFC 4291 section 2.5.1) is taken to be for certain hosts.
@@ -93,7 +91,7 @@ impl Engine {
     }
 
     /// Returns the link of a route for certain hosts that we did not make.
-    fn routed_to(&self, target: Ipv6Addr, route: Option<FoundRoute>) -> Option<LinkId> {
+    pub(crate) fn routed_to(&self, target: Ipv6Addr, route: Option<FoundRoute>) -> Option<LinkId> {
         let FoundRoute { egress: Egress::Device(link), prefix_len } = route? else { return None };
         let is_ours = self.routes.installed(target) == Some(link)
             && self.routes.foreign_link(target) != Some(link);
@@ -115,50 +113,6 @@ impl Engine {
             self.reply(asker, target, false, now);
         } else {
             self.resolve_by_probe(asker, target, to, now);
-        }
-    }
-
-    /// The kernel sends a packet for `target` out of a bare link. If the target is known to be
-    /// elsewhere, or may be, that is how a host without a host route comes to notice (RFC 7278
-    /// section 3: the router of such a link never asks).
-    pub(crate) fn on_data(&mut self, id: LinkId, target: Ipv6Addr, now: Instant) {
-        if let Some(binding) = self.bindings.get(target) {
-            let place = binding.link;
-            // It goes where it should; or it did not, but the next one will.
-            if place != id && !self.is_routed(target, place) {
-                self.on_miss(id, target, now);
-            }
-            return;
-        }
-        if self.is_own_address(target, id) {
-            return;
-        }
-        let Decision::Probe(to) = self.decide(target, id) else { return };
-        if self.is_held_down(target, id, to, now) {
-            return self.counters.count(Discard::HeldDown);
-        }
-        match self.fib.get(target, None) {
-            Some(Answer(route)) => self.on_data_routed(id, target, route, now),
-            None if self.resolutions.contains_key(&target) => {
-                self.look_up_for_kernel(target, id, now);
-            }
-            None if self.may_resolve(id, Charged::Kernel) => {
-                self.find_route(target, None, Purpose::Data(id), now);
-            }
-            None => self.refuse(id, Discard::ResolutionsFull, now),
-        }
-    }
-
-    /// The kernel has said which route such a packet takes.
-    pub(crate) fn on_data_routed(
-        &mut self,
-        id: LinkId,
-        target: Ipv6Addr,
-        route: Option<FoundRoute>,
-        now: Instant,
-    ) {
-        if self.routed_to(target, route) != Some(id) {
-            self.on_miss(id, target, now);
         }
     }
 }

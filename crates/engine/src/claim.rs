@@ -299,6 +299,7 @@ impl Engine {
     /// Notes a new place, and the place that was confirmed last.
     fn relocate(&mut self, target: Ipv6Addr, link: LinkId, lladdr: LinkAddr) {
         let Some(from) = self.bindings.relocate(target, link, lladdr) else { return };
+        self.forget_ordinary(target, from);
         if let Some(binding) = self.bindings.get_mut(target)
             && binding.confirmed.is_some()
             && binding.moved_from.is_none()

@@ -89,6 +89,7 @@ pub struct Engine {
     pub(crate) former: BTreeMap<Member, (LinkId, LinkAddr)>,
     /// The time of the call under way.
     pub(crate) clock: Instant,
+    pub(crate) data_revision: u64,
     last_request: u64,
     prefix_due: Option<Instant>,
     delayed_due: Option<Instant>,
@@ -137,6 +138,7 @@ impl Engine {
             rarely: Rarely::new(),
             former: BTreeMap::new(),
             clock: now,
+            data_revision: 0,
             last_request: 0,
             leftovers_until: now + LEFTOVERS_TIME,
             leftovers_due: None,
@@ -409,6 +411,7 @@ impl Engine {
                 }
                 Timer::Link(link) => self.on_router_discovery_due(link, now),
                 Timer::Notice(link) => self.on_notice_due(link, now),
+                Timer::Data(link) => self.on_data_due(link),
                 Timer::Delayed => {
                     self.delayed_due = None;
                     while let Some(delayed) = self.delayed.pop(now) {
@@ -440,6 +443,7 @@ impl Engine {
 
     /// Forgets what is no longer in scope, and takes over what has come into it.
     pub(crate) fn on_scope_changed(&mut self, now: Instant) {
+        self.data_revision += 1;
         if self.syncing {
             return;
         }

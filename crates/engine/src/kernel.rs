@@ -50,7 +50,10 @@ impl Engine {
                 self.update_standing_of(target);
                 self.reconcile_route(target);
             }
-            KernelEvent::RoutesChanged => self.fib.clear(),
+            KernelEvent::RoutesChanged => {
+                self.fib.clear();
+                self.forget_all_ordinary();
+            }
             KernelEvent::Miss { link, target } => self.on_miss(link, target, now),
             KernelEvent::ProxyNeighbor { link, target } => {
                 if let Some(link) = self.links.get_mut(&link) {
@@ -173,6 +176,7 @@ impl Engine {
         let link =
             self.links.entry(id).or_insert_with(|| Link::new(info, &self.config.limits, now));
         link.info = info;
+        self.data_revision += 1;
         let usable = link.usable();
         self.member_count = self.member_count.max(info.member.0.saturating_add(1));
         if was_usable.is_none() && !self.syncing {
@@ -287,6 +291,7 @@ impl Engine {
         if let Some(mut link) = self.links.remove(&id) {
             self.timers.set(&mut link.due, Timer::Link(id), None);
             self.timers.set(&mut link.notices.due, Timer::Notice(id), None);
+            self.timers.set(&mut link.ordinary.due, Timer::Data(id), None);
             let LinkInfo { member, lladdr, .. } = link.info;
             if let Some(lladdr) = lladdr.filter(|_| !self.config.link(member).plural) {
                 self.former.insert(member, (id, lladdr));

@@ -10,7 +10,7 @@
 //! duplicate address detection; `search` looks for the unknown, `nud` keeps the known, `claim`
 //! decides who is right when two places claim the same address, `announce` tells of moves, and
 //! `notice` tells a link what it would know wrong otherwise; `direct` answers by rules and routes
-//! alone; `bare` knows links without link-layer addresses; `kernel` follows this host's own links,
+//! alone; `bare` knows links without link-layer addresses, and `data` what the kernel sends there; `kernel` follows this host's own links,
 //! addresses and routes. What is answered for at all is decided by `rules`; `policy` applies
 //! them. `send` alone builds messages.
 #![forbid(unsafe_code)]
@@ -23,6 +23,7 @@ mod claim;
 mod config;
 mod counters;
 mod dad;
+mod data;
 mod delayed;
 mod direct;
 mod engine;
@@ -55,6 +56,7 @@ pub use config::{
     Announce, Config, Limits, LinkConfig, NaSource, Prefixes, RoutePolicy, RouterFlag, Timing,
 };
 pub use counters::{Counters, Discard};
+pub use data::WatchedData;
 pub use engine::Engine;
 pub use input::{Egress, FoundRoute, Input, KernelEvent, LinkId, LinkInfo, ScopePrefix};
 pub use member::{Member, Members};

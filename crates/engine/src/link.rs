@@ -6,6 +6,7 @@ use std::net::Ipv6Addr;
 use ipnet::Ipv6Net;
 use magpie_wire::LinkAddr;
 
+use crate::data::Ordinary;
 use crate::limit::{Recent, TokenBucket};
 use crate::mrd::RouterDiscovery;
 use crate::notice::Notices;
@@ -32,6 +33,7 @@ pub(crate) struct Link {
     resolutions: usize,
     kernel_resolutions: usize,
     pub(crate) router_discovery: RouterDiscovery,
+    pub(crate) ordinary: Ordinary,
     /// What neighbors are still to be told.
     pub(crate) notices: Notices,
     /// When router discovery has something to do.
@@ -60,6 +62,7 @@ impl Link {
             resolutions: 0,
             kernel_resolutions: 0,
             router_discovery: RouterDiscovery::default(),
+            ordinary: Ordinary::new(now),
             notices: Notices::default(),
             due: None,
         }

@@ -301,13 +301,14 @@ impl Engine {
         self.routes.want(target, None);
         self.reconcile_route(target);
         let link = binding.link;
+        self.forget_ordinary(target, link);
         if binding.confirmed.is_some() {
             self.report(Event::Forgotten { target, link, why });
         }
         let was_here = binding.confirmed.is_some()
             || matches!(binding.evidence, Evidence::Saved | Evidence::Route);
         if was_here && matches!(why, Lost::LinkGone | Lost::OutOfScope) {
-            let lladdr = binding.lladdr.filter(|lladdr| *lladdr != LinkAddr::ZERO);
+            let lladdr = binding.lladdr.and_then(named);
             self.report(Event::Displaced { target, link, lladdr });
         }
     }

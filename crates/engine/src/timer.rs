@@ -18,6 +18,8 @@ pub enum Timer {
     Link(LinkId),
     /// A link: the next announcement that nobody asked for.
     Notice(LinkId),
+    /// A link: packets that leave by it are looked at again.
+    Data(LinkId),
     /// A message that had to wait.
     Delayed,
     /// Host routes of a predecessor that belong to no known prefix are removed.

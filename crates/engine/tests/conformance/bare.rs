@@ -6,7 +6,7 @@ use std::time::Duration;
 use ipnet::Ipv6Net;
 use magpie_engine::{
     BindingState, Config, Discard, Egress, Input, KernelEvent, Limits, LinkConfig, LinkId,
-    NaSource, Prefixes, RoutePolicy,
+    NaSource, Prefixes, RoutePolicy, WatchedData,
 };
 use magpie_wire::LinkAddr;
 
@@ -539,6 +539,50 @@ fn lnk_10_the_address_of_the_uplink_is_defended_on_the_lan() {
         let answer = "dn mB>mH fe80::11>P::21 NA P::13 RS +TLLA mB".to_owned();
         assert!(said.contains(&answer), "{said:?}");
     }
+}
+
+#[test]
+fn lnk_10_what_leaves_for_hosts_in_the_tunnel_does_not_wake_us_for_ever() {
+    let mut bench = Bench::with_tun();
+    let watched = |bench: &Bench| bench.engine.watched_data(TUN, bench.now);
+    assert_eq!(watched(&bench).prefixes, [net("2001:db8:1::/64")]);
+    assert_eq!(bench.engine.watched_data(DN, bench.now), WatchedData::default());
+    bench.host(X, TUN, LinkAddr::ZERO);
+    bench.hear(UP, &ns(X));
+    bench.found.insert(net("2001:db8:1::30/124"), Some(Egress::Device(TUN)));
+    let before = bench.engine.data_revision();
+    for target in [X, Z] {
+        (0..5).for_each(|_| bench.kernel_sends_data(TUN, target));
+    }
+    assert_eq!(bench.engine.data_revision(), before + 2);
+    assert_eq!(watched(&bench).except, [X, Z]);
+    // A route that goes, or a host that leaves, may be missed again.
+    bench.kernel(KernelEvent::RoutesChanged);
+    assert_eq!(watched(&bench).except, [] as [Ipv6Addr; 0]);
+    bench.kernel_sends_data(TUN, X);
+    assert_eq!(watched(&bench).except, [X]);
+    bench.power_off(X);
+    bench.known(X, DN);
+    assert_eq!(watched(&bench).except, [] as [Ipv6Addr; 0]);
+    assert!(bench.engine.data_revision() > before + 4);
+
+    // With many hosts there, nothing is looked at for a while when there is much traffic.
+    bench.found.insert(net("2001:db8:1:0:f::/80"), Some(Egress::Device(TUN)));
+    let host = |number: u16| Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0xf, 0, 0, number);
+    for number in 0..200 {
+        bench.kernel_sends_data(TUN, host(number));
+    }
+    assert_eq!(watched(&bench), WatchedData::default());
+    bench.advance(Duration::from_secs(11));
+    assert_eq!(watched(&bench).prefixes, [net("2001:db8:1::/64")]);
+    assert_eq!(watched(&bench).except.len(), 64);
+    // What goes through us to nobody is no reason to look away.
+    for number in 0x1000..0x1400 {
+        bench.kernel_sends_data(TUN, p(number));
+    }
+    assert_eq!(watched(&bench).except.len(), 64);
+    bench.link_gone(TUN);
+    assert_eq!(watched(&bench), WatchedData::default());
 }
 
 // Misses of all kinds, one budget.
