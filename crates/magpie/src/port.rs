@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use magpie_engine::{Instant, LinkId, Transmit};
+use magpie_engine::{Instant, LinkId, Transmit, WatchedData};
 use magpie_sys::batch::{SendBatch, Sent};
 use magpie_sys::framing::Framing;
 use magpie_sys::packet::{PacketError, PacketSocket, SocketOptions};
@@ -20,6 +20,8 @@ pub(crate) struct Port {
     sent: Sent,
     received: u64,
     lost: u64,
+    /// The engine's wishes that outgoing packets were last watched by.
+    watches: Option<u64>,
 }
 
 /// The sockets of all links that are there.
@@ -69,6 +71,7 @@ impl Port {
             sent: Sent::default(),
             received: 0,
             lost: 0,
+            watches: None,
         })
     }
 
@@ -221,6 +224,21 @@ impl Ports {
     /// Sends what is in the outboxes.
     pub(crate) fn flush(&mut self) {
         self.open.values_mut().for_each(Port::flush);
+    }
+
+    /// Watches what leaves by links without link-layer addresses as `wanted` says, whose answers
+    /// are new with each `revision`. Where that fails, what was watched before still is.
+    pub(crate) fn watch(&mut self, revision: u64, wanted: impl Fn(LinkId) -> WatchedData) {
+        let is_bare = |port: &Port| port.options.framing == Framing::Bare;
+        for (link, port) in self.open.iter_mut().filter(|(_, port)| is_bare(port)) {
+            if port.watches.replace(revision) == Some(revision) {
+                continue;
+            }
+            let WatchedData { prefixes, except } = wanted(*link);
+            if let Err(error) = port.socket.watch(prefixes, except) {
+                tracing::warn!(link = link.0, %error, "packets on a link are not watched");
+            }
+        }
     }
 
     /// Frames that had no link left to leave by.

@@ -210,10 +210,12 @@ impl Relay {
             if self.executor.has_requests() {
                 self.executor.commit();
             } else if !self.executor.has_outcomes() && !self.executor.catch_up() {
-                return;
+                break;
             }
             self.acknowledge(now);
         }
+        let engine = &self.engine;
+        self.ports.watch(engine.data_revision(), |link| engine.watched_data(link, now));
     }
 
     /// Has the neighbors on a link told what is answered for there; returns how many announcements
