@@ -39,7 +39,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run the daemon from a configuration file
     Run(RunArgs),
-    /// Show all mistakes in a configuration, or what it comes to and which interfaces its links are
+    /// Show all mistakes in a configuration, or what it comes to on this machine
     Check(CheckArgs),
     /// Turn the configuration of another program into one for `magpie run`
     Import(ImportArgs),
