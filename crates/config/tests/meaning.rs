@@ -34,16 +34,20 @@ fn what_is_commented_out_in_the_example_is_good_too() {
 }
 
 #[test]
-fn the_examples_of_the_reference_are_good() {
-    let text = include_str!("../../../docs/configuration.md");
-    let mut examples = 0;
-    for block in text.split("```toml\n").skip(1) {
-        let example = block.split("```").next().unwrap_or_default();
-        let loaded = read(example);
-        assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
-        examples += 1;
+fn the_examples_in_the_documents_are_good() {
+    for (text, least) in [
+        (include_str!("../../../docs/configuration.md"), 5),
+        (include_str!("../../../docs/links.md"), 5),
+    ] {
+        let mut examples = 0;
+        for block in text.split("```toml\n").skip(1) {
+            let example = block.split("```").next().unwrap_or_default();
+            let loaded = read(example);
+            assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
+            examples += 1;
+        }
+        assert!(examples >= least, "{examples}");
     }
-    assert!(examples >= 5, "{examples}");
 }
 
 #[test]
