@@ -398,7 +398,7 @@ mod tests {
     #[test]
     fn a_vrf_device_tells_the_table_of_its_members() {
         let mut message = header(7).as_slice().to_vec();
-        push_text(&mut message, IFLA_IFNAME, "blue");
+        push_text(&mut message, IFLA_IFNAME, "red");
         push_nested(&mut message, IFLA_LINKINFO, |info| {
             push_text(info, IFLA_INFO_KIND, "vrf");
             push_nested(info, IFLA_INFO_DATA, |data| {
@@ -410,17 +410,17 @@ mod tests {
 
         // A member has the table among what it is to its master.
         let mut message = header(8).as_slice().to_vec();
-        push_text(&mut message, IFLA_IFNAME, "eth0");
+        push_text(&mut message, IFLA_IFNAME, "lan");
         push_word(&mut message, IFLA_MASTER, 7_u32.to_ne_bytes());
         push_nested(&mut message, IFLA_LINKINFO, |info| {
-            push_text(info, IFLA_INFO_KIND, "veth");
+            push_text(info, IFLA_INFO_KIND, "tun");
             push_text(info, IFLA_INFO_SLAVE_KIND, "vrf");
             push_nested(info, IFLA_INFO_SLAVE_DATA, |data| {
                 push_word(data, IFLA_VRF_TABLE, 1042_u32.to_ne_bytes());
             });
         });
         let member = decode(&message).unwrap();
-        assert_eq!((member.kind.as_deref(), member.vrf_table), (Some("veth"), None));
+        assert_eq!((member.kind.as_deref(), member.vrf_table), (Some("tun"), None));
         assert_eq!((member.master, member.slave_kind.as_deref()), (Some(7), Some("vrf")));
         assert!(!member.is_bridge_port());
     }
