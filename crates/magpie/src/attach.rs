@@ -66,7 +66,7 @@ impl Service {
             for link in links {
                 if self.attach(relay, link, now) {
                     self.feed_link(relay, link.0, now);
-                    self.tell_link(relay, link.0, now);
+                    self.tell_reopened(relay, link, now);
                     // News may have been lost with it.
                     self.resync_soon(now);
                 }
@@ -92,7 +92,7 @@ impl Service {
             "a packet socket failed; opening it anew"
         );
         if at <= now && self.attach(relay, link, now) {
-            return;
+            return self.tell_reopened(relay, link, now);
         }
         self.feed_link(relay, link.0, now);
         self.tell_link(relay, link.0, now);
@@ -173,6 +173,13 @@ impl Service {
             ..Event::new(EventKind::LinkChanged)
         };
         self.tell(event, now);
+    }
+
+    fn tell_reopened(&mut self, relay: usize, link: LinkId, now: Instant) {
+        let Some(relay) = self.relays.get(relay) else { return };
+        let name = link_name(&relay.links, link);
+        self.tally.sockets_reopened += 1;
+        self.tell_repair(Some(name), "its packet socket was opened anew".to_owned(), now);
     }
 
     /// Forgets the link called `label` whose device has gone or cannot be used any longer.

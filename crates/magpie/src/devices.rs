@@ -10,6 +10,14 @@ pub(crate) struct Devices {
     devices: BTreeMap<u32, LinkEvent>,
 }
 
+/// What gives its members a routing table of their own.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Vrf {
+    pub(crate) ifindex: u32,
+    /// The number of the table.
+    pub(crate) table: u32,
+}
+
 /// What news of a device tell.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Difference {
@@ -68,9 +76,10 @@ impl Devices {
         (port.slave_kind.as_deref() != Some("openvswitch")).then_some(master)
     }
 
-    /// The table of the VRF that a device belongs to.
-    pub(crate) fn vrf_table(&self, device: &LinkEvent) -> Option<u32> {
-        self.get(device.master?)?.vrf_table
+    /// The VRF that a device belongs to.
+    pub(crate) fn vrf(&self, device: &LinkEvent) -> Option<Vrf> {
+        let master = self.get(device.master?)?;
+        Some(Vrf { ifindex: master.ifindex, table: master.vrf_table? })
     }
 }
 

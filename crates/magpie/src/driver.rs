@@ -1,6 +1,7 @@
 //! The loop: waits for what happens, and hands it to whom it concerns.
 
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use magpie_control::Server;
 use magpie_engine::Instant;
@@ -65,9 +66,16 @@ impl Driver {
 
     /// Waits once and deals with everything that came.
     fn turn(&mut self, ready: &mut Vec<Ready>) -> Result<ControlFlow<()>, DriverError> {
-        let deadline = self.service.deadline().map(Instant::as_nanos);
-        self.service.poller.wait(ready, deadline).map_err(ServiceError::from)?;
+        let deadline = self.service.deadline();
+        let until = deadline.map(Instant::as_nanos);
+        self.service.poller.wait(ready, until).map_err(ServiceError::from)?;
         let now = now();
+        // Signals come first, then what the kernel says: what came by links and from others may be
+        // about that.
+        ready.sort_unstable_by_key(|event| event.token);
+        if deadline.is_some_and(|deadline| now.since(deadline) > LONGEST_DELAY) {
+            self.service.resume(&mut self.batch, now);
+        }
         let mut flow = ControlFlow::Continue(());
         // What was due before the frames came is done before they are looked at.
         self.service.tick(now);
@@ -116,3 +124,6 @@ impl Driver {
         }
     }
 }
+
+/// Who comes to a deadline later than this was not merely busy.
+const LONGEST_DELAY: Duration = Duration::from_secs(2);

@@ -14,6 +14,8 @@ use crate::mark::Mark;
 pub(crate) struct Executor {
     /// What the host routes carry.
     mark: Mark,
+    /// What looks up routes for this host itself does so in this VRF.
+    vrf: Option<LinkId>,
     socket: NetlinkSocket,
     batch: Batch,
     /// The requests in the batch, in its order.
@@ -71,6 +73,7 @@ impl Executor {
     pub(crate) fn open(mark: Mark) -> Result<Self, NetlinkError> {
         Ok(Self {
             mark,
+            vrf: None,
             socket: NetlinkSocket::open(Family::Route)?,
             batch: Batch::new(),
             requests: Vec::new(),
@@ -112,6 +115,8 @@ impl Executor {
     /// Takes a question: which route a packet to `target` takes that comes in by the link `from`,
     /// or from this host itself. It waits for [`Executor::commit`] in order with the changes.
     pub(crate) fn find_route(&mut self, id: RequestId, target: Ipv6Addr, from: Option<LinkId>) {
+        // What comes in by the VRF device itself is looked up as what this host sends there.
+        let from = from.or(self.vrf);
         let sequence = self.batch.find_route(target, from.map(|link| link.0));
         self.await_answer(sequence, id, Wish::Lookup { target, from, prefix_len: None });
     }
@@ -128,9 +133,14 @@ impl Executor {
         any
     }
 
-    /// Gives another mark to host routes from now on.
-    pub(crate) fn set_mark(&mut self, mark: Mark) {
-        self.mark = mark;
+    /// What host routes carry.
+    pub(crate) fn mark(&self) -> Mark {
+        self.mark
+    }
+
+    /// Gives another mark to host routes from now on. `vrf` is the VRF that they are looked up in.
+    pub(crate) fn set_mark(&mut self, mark: Mark, vrf: Option<LinkId>) {
+        (self.mark, self.vrf) = (mark, vrf);
     }
 
     /// Deletes a host route with this mark on nobody's behalf.

@@ -12,7 +12,7 @@ use magpie_engine::{LinkId, LinkInfo, RoutePolicy};
 use magpie_sys::netlink::LinkEvent;
 use magpie_wire::LinkAddr;
 
-use crate::devices::Devices;
+use crate::devices::{Devices, Vrf};
 use crate::obstacle::{Obstacle, summary};
 
 /// The links of one relay that were asked for, and the devices that they are at present.
@@ -48,8 +48,7 @@ pub(crate) struct Device {
     pub(crate) lladdr: Option<LinkAddr>,
     pub(crate) up: bool,
     pub(crate) carrier: bool,
-    /// The table of the VRF that it belongs to.
-    pub(crate) vrf_table: Option<u32>,
+    vrf: Option<Vrf>,
     /// The device that was asked for, which is either this one or a port of it.
     origin: u32,
     /// What that belonged to when it was taken.
@@ -160,10 +159,9 @@ impl Links {
         self.by_index(ifindex).map(|(_, device)| device.id())
     }
 
-    /// The table of the VRF that the links belong to, if they do and no table was asked for.
-    #[cfg(test)]
-    pub(crate) fn vrf_table(&self) -> Option<u32> {
-        self.devices().next().filter(|_| self.follows_vrf).and_then(|device| device.vrf_table)
+    /// The VRF that the links belong to, if they do and no table was asked for.
+    pub(crate) fn vrf(&self) -> Option<Vrf> {
+        self.devices().next().filter(|_| self.follows_vrf)?.vrf
     }
 
     /// Names that were asked for, each of which is one device's.
@@ -198,11 +196,11 @@ impl Links {
         if !self.follows_vrf {
             return;
         }
-        let Some(table) = self.devices().next().map(|device| device.vrf_table) else { return };
+        let Some(vrf) = self.devices().next().map(|device| device.vrf) else { return };
         for member in &mut self.members {
             let (kept, strangers) = std::mem::take(&mut member.devices)
                 .into_iter()
-                .partition(|device: &Device| device.vrf_table == table);
+                .partition(|device: &Device| device.vrf == vrf);
             member.devices = kept;
             for stranger in strangers {
                 let label = member.label(&stranger).to_owned();
@@ -224,7 +222,7 @@ impl Links {
             return Err(Obstacle::Deaf { other: kin.name.clone() });
         }
         let first = self.devices().next();
-        let is_stranger = |first: &Device| first.vrf_table != devices.vrf_table(event);
+        let is_stranger = |first: &Device| first.vrf != devices.vrf(event);
         if self.follows_vrf && first.is_some_and(is_stranger) {
             return Err(Obstacle::OtherVrf);
         }
@@ -356,7 +354,7 @@ impl Device {
             lladdr: event.lladdr.filter(|_| event.link_type == LinkEvent::ETHERNET),
             up: event.up,
             carrier: event.carrier,
-            vrf_table: devices.vrf_table(event),
+            vrf: devices.vrf(event),
             origin: origin.ifindex,
             master: origin.master,
         }
@@ -716,12 +714,12 @@ mod tests {
         let mut links = links(["master:blue"]);
         let blue = || vrf(5, "blue", 100);
         follow(&mut links, [blue(), vrf_member(6, "a", 5)]);
-        assert_eq!(links.vrf_table(), Some(100));
+        assert_eq!(links.vrf(), Some(Vrf { ifindex: 5, table: 100 }));
         let renamed = [vrf(5, "azure", 100), vrf_member(6, "a", 5)];
         assert_eq!(follow(&mut links, renamed), []);
         let news = follow(&mut links, [blue(), device(6, "a")]);
         assert_eq!(news, [left(6, "a", Obstacle::Released)]);
-        assert_eq!(links.vrf_table(), None);
+        assert_eq!(links.vrf(), None);
     }
 
     #[test]
@@ -822,14 +820,14 @@ mod tests {
         assert_eq!(links.by_name("lan").unwrap().obstacle(), Some(&Obstacle::OtherVrf));
         let both = [blue(), vrf_member(8, "wan", 5), vrf_member(9, "lan", 5)];
         assert_eq!(follow(&mut links, both), [News::Arrived(9)]);
-        assert_eq!(links.vrf_table(), Some(100));
+        assert_eq!(links.vrf(), Some(Vrf { ifindex: 5, table: 100 }));
         let news = follow(&mut links, [blue(), device(8, "wan"), vrf_member(9, "lan", 5)]);
         assert_eq!(news, [changed(8), left(9, "lan", Obstacle::OtherVrf)]);
-        assert_eq!(links.vrf_table(), None);
+        assert_eq!(links.vrf(), None);
 
         let mut links = unruled(["wan", "lan"]);
         follow(&mut links, [blue(), vrf_member(8, "wan", 5), device(9, "lan")]);
-        assert_eq!((links.devices().count(), links.vrf_table()), (2, None));
+        assert_eq!((links.devices().count(), links.vrf()), (2, None));
     }
 
     #[test]

@@ -6,6 +6,8 @@ use magpie_config::model::Routes;
 use magpie_engine::LinkId;
 use magpie_sys::netlink::{HostRoute, Route, RouteEvent, RouteKind};
 
+use crate::devices::Vrf;
+
 /// What the host routes of a relay have in common: where they stand and what they carry.
 ///
 /// The metric is usually behind what administrators and daemons choose, so that their routes win
@@ -15,9 +17,21 @@ pub(crate) struct Mark {
     pub(crate) table: u32,
     pub(crate) metric: u32,
     pub(crate) protocol: u8,
+    /// The table is that of a VRF, where no other table counts.
+    pub(crate) is_vrf: bool,
 }
 
 impl Mark {
+    /// The mark of a relay whose links belong to this VRF, if to any: it has the say where no table
+    /// was asked for.
+    pub(crate) fn new(routes: Routes, vrf: Option<Vrf>) -> Self {
+        let Routes { table, metric, protocol, .. } = routes;
+        let vrf = vrf.filter(|_| table.is_none());
+        let usual = table.unwrap_or(Route::MAIN_TABLE);
+        let table = vrf.map_or(usual, |vrf| vrf.table);
+        Self { table, metric, protocol, is_vrf: vrf.is_some() }
+    }
+
     /// Our host route to `target` through `link`.
     pub(crate) fn route(self, target: Ipv6Addr, link: LinkId) -> HostRoute {
         HostRoute {
@@ -39,14 +53,8 @@ impl Mark {
 
     /// Whether a route leads to a single host, in a table that our routes compete with.
     pub(crate) fn competes_with(self, event: &RouteEvent) -> bool {
-        is_host_route(event) && (event.table == self.table || event.table == Route::MAIN_TABLE)
-    }
-}
-
-impl From<Routes> for Mark {
-    fn from(routes: Routes) -> Self {
-        let table = routes.table.unwrap_or(Route::MAIN_TABLE);
-        Self { table, metric: routes.metric, protocol: routes.protocol }
+        let is_main = event.table == Route::MAIN_TABLE && !self.is_vrf;
+        is_host_route(event) && (event.table == self.table || is_main)
     }
 }
 
@@ -61,12 +69,12 @@ pub(crate) mod samples {
 
     /// The mark of a relay that was not told otherwise.
     pub(crate) fn usual() -> Mark {
-        Mark::from(Routes::default())
+        Mark::new(Routes::default(), None)
     }
 
     /// A host route of a relay that was not told otherwise.
     pub(crate) fn route_by(number: u16, oif: Option<u32>) -> RouteEvent {
-        let Mark { table, metric, protocol } = usual();
+        let Mark { table, metric, protocol, .. } = usual();
         RouteEvent {
             destination: Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, number),
             prefix_len: 128,
@@ -103,11 +111,30 @@ mod tests {
     }
 
     #[test]
+    fn rte_10_the_table_is_that_of_the_vrf_unless_one_is_given() {
+        let vrf = Some(Vrf { ifindex: 5, table: 100 });
+        let given = Routes { table: Some(77), ..Routes::default() };
+        for (routes, vrf, expected) in [
+            (Routes::default(), None, 254),
+            (Routes::default(), vrf, 100),
+            (given, None, 77),
+            (given, vrf, 77),
+        ] {
+            assert_eq!(Mark::new(routes, vrf).table, expected);
+        }
+    }
+
+    #[test]
     fn routes_compete_in_the_main_table_and_in_that_of_the_relay() {
         let elsewhere = Mark { table: 100, ..usual() };
         for (table, expected) in [(254, true), (100, true), (200, false)] {
             let event = RouteEvent { table, ..route_by(1, None) };
             assert_eq!(elsewhere.competes_with(&event), expected, "{table}");
+        }
+        let blue = Mark::new(Routes::default(), Some(Vrf { ifindex: 5, table: 100 }));
+        for (table, expected) in [(254, false), (100, true)] {
+            let event = RouteEvent { table, ..route_by(1, None) };
+            assert_eq!(blue.competes_with(&event), expected, "{table}");
         }
         let own = RouteEvent { table: 255, kind: RouteKind::LOCAL, ..route_by(1, Some(8)) };
         assert!(!Mark { table: 255, ..usual() }.competes_with(&own));

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use magpie_engine::{Instant, LinkId, Transmit, WatchedData};
-use magpie_sys::batch::{SendBatch, Sent};
+use magpie_sys::batch::{RecvBatch, SendBatch, Sent};
 use magpie_sys::framing::Framing;
-use magpie_sys::packet::{PacketError, PacketSocket, SocketOptions};
+use magpie_sys::packet::{LinkFault, PacketError, PacketSocket, SocketOptions};
 
 use crate::trace;
 
@@ -24,12 +24,21 @@ pub(crate) struct Port {
     watches: Option<u64>,
 }
 
+/// What overflowing did to a link, whatever sockets it had.
+#[derive(Clone, Copy, Debug, Default)]
+struct Overflow {
+    count: u64,
+    told: Option<Instant>,
+}
+
 /// The sockets of all links that are there.
 #[derive(Debug, Default)]
 pub(crate) struct Ports {
     open: BTreeMap<LinkId, Port>,
     /// Of links whose sockets failed.
     faults: BTreeMap<LinkId, Fault>,
+    /// Of links whose sockets had no room for all frames.
+    overflows: BTreeMap<LinkId, Overflow>,
     /// Frames for links that have gone.
     astray: u64,
 }
@@ -139,6 +148,7 @@ impl Ports {
     pub(crate) fn remove(&mut self, link: LinkId) {
         self.open.remove(&link);
         self.faults.remove(&link);
+        self.overflows.remove(&link);
     }
 
     /// Closes a link's socket, to open another one.
@@ -184,6 +194,48 @@ impl Ports {
     /// When a socket is to be opened again; none while all work.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.faults.values().filter_map(|fault| fault.retry_at).min()
+    }
+
+    /// Takes note that a link's socket had no room for some frames; tells whether that is to be told,
+    /// which it is once a minute at most.
+    pub(crate) fn overflow(&mut self, link: LinkId, now: Instant) -> bool {
+        let overflow = self.overflows.entry(link).or_default();
+        overflow.count += 1;
+        let is_due = overflow.told.is_none_or(|told| now.since(told) >= TELL_INTERVAL);
+        if is_due {
+            overflow.told = Some(now);
+        }
+        is_due
+    }
+
+    /// How often a link's socket had no room for all frames.
+    pub(crate) fn overflows(&self, link: LinkId) -> u64 {
+        self.overflows.get(&link).map_or(0, |overflow| overflow.count)
+    }
+
+    /// Drops the frames that wait to be read, as nobody knows for how long; returns how many there
+    /// were, and what was wrong with sockets.
+    pub(crate) fn drain(&mut self, batch: &mut RecvBatch) -> (usize, Vec<(LinkId, LinkFault)>) {
+        let (mut count, mut faults) = (0, Vec::new());
+        for (link, port) in &mut self.open {
+            // What arrives faster than it can be dropped is new.
+            for _ in 0..MOST_STALE_BATCHES {
+                match batch.receive(&port.socket) {
+                    Ok(frames) => {
+                        count += frames.len();
+                        port.received += frames.len() as u64;
+                        if !frames.is_full() {
+                            break;
+                        }
+                    }
+                    Err(fault) => {
+                        faults.push((*link, fault));
+                        break;
+                    }
+                }
+            }
+        }
+        (count, faults)
     }
 
     /// Whether a link's socket is to be opened: it is not open, and did not fail a moment ago.
@@ -263,6 +315,10 @@ impl std::ops::Add for Traffic {
 const PEACE: Duration = Duration::from_secs(60);
 /// Time before the second attempt; each further one waits twice as long.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
+/// Overflowing is told no more often.
+const TELL_INTERVAL: Duration = Duration::from_secs(60);
+/// More than the receive buffer of a socket holds.
+const MOST_STALE_BATCHES: usize = 512;
 /// Time between attempts in the long run.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -294,6 +350,16 @@ mod tests {
         ports.remove(link);
         assert_eq!((ports.due(), ports.fault(link)), (None, None));
         assert!(ports.is_wanted(link, later));
+    }
+
+    #[test]
+    fn overflowing_is_counted_and_told_once_a_minute() {
+        let mut ports = Ports::default();
+        let start = Instant::ZERO;
+        let told = (0..1000)
+            .filter(|second| ports.overflow(LinkId(8), start + Duration::from_secs(*second) / 10));
+        assert_eq!(told.count(), 2);
+        assert_eq!((ports.overflows(LinkId(8)), ports.overflows(LinkId(9))), (1000, 0));
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub(crate) struct Relay {
     /// What observers are still to be told.
     pub(crate) events: Vec<Event>,
     outlook: Outlook,
-    /// Host routes with a mark of before.
+    /// Host routes with a mark of before, to be removed.
     outdated: Vec<(Mark, Ipv6Addr, LinkId)>,
     /// Routes of others changed, and the engine has not been told yet.
     has_new_routes: bool,
@@ -46,7 +46,7 @@ impl Relay {
         config: Config,
         now: Instant,
     ) -> Result<Self, NetlinkError> {
-        let mark = Mark::from(model.routes);
+        let mark = Mark::new(model.routes, None);
         Ok(Self {
             links: Links::new(&model),
             engine: Engine::new(config, fastrand::u64(..), now),
@@ -63,7 +63,7 @@ impl Relay {
 
     /// What its host routes have in common.
     pub(crate) fn mark(&self) -> Mark {
-        self.model.routes.into()
+        Mark::new(self.model.routes, self.links.vrf())
     }
 
     /// Whether a route is one of its host routes.
@@ -84,7 +84,7 @@ impl Relay {
     }
 
     /// Takes over another configuration. A dump has to follow, since links may have come and the
-    /// engine removes nothing before; then [`Relay::finish_conversion`]. `names` are those of all
+    /// engine removes nothing before. `names` are those of all
     /// links that are asked for by name. `own` are the relay's host routes that the kernel holds;
     /// those that it keeps are returned.
     pub(crate) fn convert(
@@ -99,17 +99,14 @@ impl Relay {
         let links = self.links.configured(&model, names);
         let is_left = |link: &LinkId| links.id(link.0).is_none();
         let left: Vec<LinkId> = self.links.devices().map(Device::id).filter(is_left).collect();
-        let before = self.mark();
+        let mark = self.executor.mark();
         let mut kept = Vec::new();
         for route in own {
             let Some(link) = route.oif.map(LinkId) else { continue };
             if left.contains(&link) {
-                self.executor.withdraw(before, route.destination, link);
-            } else if before == Mark::from(model.routes) {
-                kept.push(route);
+                self.executor.withdraw(mark, route.destination, link);
             } else {
-                // It serves until the one in its place is there.
-                self.outdated.push((before, route.destination, link));
+                kept.push(route);
             }
         }
         for link in left {
@@ -118,16 +115,33 @@ impl Relay {
         self.settle(now);
         self.links = links;
         self.model = model;
-        if before != self.mark() {
-            self.executor.set_mark(self.mark());
-            self.outlook = Outlook::new(self.mark());
-        }
         self.readjust(config, now);
         kept
     }
 
-    /// Does what had to wait until the dump after [`Relay::convert`] was taken.
-    pub(crate) fn finish_conversion(&mut self, now: Instant) {
+    /// Sees to it that host routes carry the mark that the configuration and the links call for. The
+    /// dump that says what they carried is taken thereafter; then [`Relay::finish_marking`].
+    pub(crate) fn adjust_mark(&mut self, snapshot: &Snapshot) {
+        let (before, mark) = (self.executor.mark(), self.mark());
+        if before == mark {
+            return;
+        }
+        let is_served = |oif: &u32| self.links.id(*oif).is_some();
+        // They serve until those in their places are there.
+        let former =
+            snapshot.routes.iter().filter(|route| before.is_on(route) && !mark.is_on(route));
+        self.outdated.extend(former.filter_map(|route| {
+            Some((before, route.destination, LinkId(route.oif.filter(is_served)?)))
+        }));
+        self.executor.set_mark(mark, self.links.vrf().map(|vrf| LinkId(vrf.ifindex)));
+        self.outlook = Outlook::new(mark);
+    }
+
+    /// Removes host routes with a mark of before.
+    pub(crate) fn finish_marking(&mut self, now: Instant) {
+        if self.outdated.is_empty() {
+            return;
+        }
         self.settle(now);
         for (mark, target, link) in self.outdated.drain(..) {
             self.executor.withdraw(mark, target, link);
@@ -189,7 +203,14 @@ impl Relay {
         is_elsewhere: impl Fn(&RouteEvent) -> bool,
         now: Instant,
     ) {
-        for event in self.outlook.digest(snapshot, &self.links, is_elsewhere) {
+        let outdated = &self.outdated;
+        let is_outdated = |route: &RouteEvent| {
+            let place = (route.destination, route.oif);
+            let mut all = outdated.iter();
+            all.any(|(mark, target, link)| mark.is_on(route) && place == (*target, Some(link.0)))
+        };
+        let is_nothing = |route: &RouteEvent| is_elsewhere(route) || is_outdated(route);
+        for event in self.outlook.digest(snapshot, &self.links, is_nothing) {
             self.feed_kernel(event, now);
         }
         self.has_new_routes = true;

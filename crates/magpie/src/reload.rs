@@ -254,9 +254,6 @@ impl Service {
             tracing::warn!("{warning}");
         }
         self.take(&snapshot, now);
-        for relay in &mut self.relays {
-            relay.finish_conversion(now);
-        }
     }
 }
 

@@ -256,6 +256,7 @@ impl Service {
                     status.received = traffic.received;
                     status.sent = traffic.sent;
                     status.dropped = traffic.dropped;
+                    status.overflows = relay.ports.overflows(link);
                     status.reopened = relay.ports.reopened(link);
                     if let Some(reason) = relay.ports.fault(link) {
                         status.state = LinkState::Waiting;
@@ -304,7 +305,7 @@ fn host(binding: &BindingView, links: &Links) -> Host {
 }
 
 fn host_route(route: &HostRouteView, relay: &Relay) -> HostRoute {
-    let Mark { table, metric, protocol } = relay.mark();
+    let Mark { table, metric, protocol, .. } = relay.mark();
     let (state, errno) = match route.status {
         RouteStatus::Installed => (HostRouteState::Installed, None),
         RouteStatus::Adopted => (HostRouteState::Adopted, None),

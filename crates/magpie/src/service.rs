@@ -220,6 +220,7 @@ impl Service {
         // Whatever it says is in the dump.
         self.follow_links(now);
         self.resync_at = None;
+        self.relays.iter_mut().for_each(|relay| relay.adjust_mark(snapshot));
         // Where IPv6 is switched off, nothing can be joined.
         self.check(snapshot);
         for index in 0..self.relays.len() {
@@ -243,6 +244,7 @@ impl Service {
             };
             relay.take_dump(snapshot, is_elsewhere, now);
         }
+        self.relays.iter_mut().for_each(|relay| relay.finish_marking(now));
         self.recall(now);
         self.update_guard();
         if !std::mem::replace(&mut self.is_synced, true) {
@@ -261,12 +263,15 @@ impl Service {
         let Some(index) = self.relays.iter().position(serves) else { return };
         let Some(relay) = self.relays.get_mut(index) else { return };
         let Some(port) = relay.ports.get_mut(link) else { return };
+        let mut lost = 0;
         match batch.receive(port.socket()) {
             Ok(frames) => {
                 port.count_received(frames.len());
+                lost = frames.lost();
+                let framing = port.options().framing;
                 for frame in frames {
                     let bytes = frame.bytes;
-                    trace::received(link, bytes, frame.outgoing);
+                    trace::received(link, framing, bytes, frame.outgoing);
                     let input = if frame.outgoing {
                         Input::Outgoing { link, bytes }
                     } else {
@@ -275,16 +280,71 @@ impl Service {
                     relay.feed(input, now);
                 }
             }
-            // The news of the link tells the rest.
-            Err(LinkFault::Down { .. }) => {}
-            Err(fault) => {
-                let may_be_well = matches!(fault, LinkFault::Other { .. });
-                self.reopen(index, link, &Chain(&fault).to_string(), may_be_well, now);
-            }
+            Err(fault) => self.on_fault(index, link, &fault, now),
+        }
+        if lost > 0 {
+            self.note_overflow(index, link, lost, now);
         }
         if let Some(relay) = self.relays.get_mut(index) {
             relay.settle(now);
         }
+    }
+
+    /// Acts on the process having been stopped, or the machine suspended: whatever waits to be read
+    /// may be long out of date, and everything that is known may be.
+    pub(crate) fn resume(&mut self, batch: &mut RecvBatch, now: Instant) {
+        let mut dropped = 0;
+        for index in 0..self.relays.len() {
+            let Some(relay) = self.relays.get_mut(index) else { return };
+            let (count, faults) = relay.ports.drain(batch);
+            dropped += count;
+            for (link, fault) in faults {
+                self.on_fault(index, link, &fault, now);
+            }
+            if let Some(relay) = self.relays.get_mut(index) {
+                relay.feed(Input::Resumed, now);
+                relay.settle(now);
+            }
+        }
+        self.resync_at = Some(now);
+        let detail = format!(
+            "time was lost, as when the machine was suspended; everything is verified again, and \
+             {dropped} frames are dropped"
+        );
+        self.tell(Event { detail: Some(detail), ..Event::new(EventKind::Warning) }, now);
+    }
+
+    /// Acts on an error of a link's socket.
+    fn on_fault(&mut self, relay: usize, link: LinkId, fault: &LinkFault, now: Instant) {
+        match fault {
+            // The news of the link tells the rest, and then it works again.
+            LinkFault::Down { .. } => {}
+            // If it has gone its news are on their way; if it has only been elsewhere for a while,
+            // nothing but a new socket helps.
+            LinkFault::Gone { .. } => {
+                self.reopen(relay, link, &Chain(fault).to_string(), false, now);
+            }
+            LinkFault::Other { .. } => {
+                self.reopen(relay, link, &Chain(fault).to_string(), true, now);
+            }
+        }
+    }
+
+    /// Takes note that frames were lost since they came faster than they were read.
+    ///
+    /// They are as good as lost on the link, which Neighbor Discovery puts up with: who asks asks
+    /// again, what we asked is asked again, and a claim that was missed is made up for when the
+    /// target is asked for. What the kernel lost of its news is read anew elsewhere. So nothing has
+    /// to be done but to say so.
+    fn note_overflow(&mut self, relay: usize, link: LinkId, lost: u32, now: Instant) {
+        let Some(relay) = self.relays.get_mut(relay) else { return };
+        if !relay.ports.overflow(link, now) {
+            return;
+        }
+        let name = link_name(&relay.links, link);
+        let detail = format!("{lost} frames were lost, which came faster than they were read");
+        let (link, detail) = (Some(name), Some(detail));
+        self.tell(Event { link, detail, ..Event::new(EventKind::Warning) }, now);
     }
 
     /// Reads the kernel's news and acts on them.
@@ -345,6 +405,11 @@ impl Service {
             }
         }
         self.reopen_due(now);
+        if self.is_synced && now.since(self.resynced_at) >= RECONCILE_INTERVAL {
+            // Something else has woken us, so that comparing what there is with what there should
+            // be costs no wake-up of its own.
+            self.resync_at.get_or_insert(now);
+        }
         if self.resync_at.is_some_and(|at| at <= now)
             && let Err(error) = self.resync(now)
         {
@@ -579,6 +644,9 @@ fn is_about_hosts(kind: EventKind) -> bool {
 
 /// After lost notifications everything is read anew, but not more often than this.
 const RESYNC_INTERVAL: Duration = Duration::from_secs(1);
+/// What there is is compared with what there should be after this time, when something else is to be
+/// done anyway.
+const RECONCILE_INTERVAL: Duration = Duration::from_secs(300);
 /// When the kernel cannot be asked, the next attempt comes ever later, but not later than this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// After links have come, what is known is read anew after this many times what it took last.

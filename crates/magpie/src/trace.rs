@@ -3,15 +3,20 @@
 use std::fmt;
 
 use magpie_engine::{KernelOp, LinkId, Transmit};
+use magpie_sys::framing::Framing;
 use magpie_wire::{Message, Packet};
 
 /// Logs a frame that came in, or that this host's kernel sent.
-pub(crate) fn received(link: LinkId, bytes: &[u8], outgoing: bool) {
+pub(crate) fn received(link: LinkId, framing: Framing, bytes: &[u8], outgoing: bool) {
     if !tracing::enabled!(tracing::Level::TRACE) {
         return;
     }
     let text = if outgoing { "sent by the kernel" } else { "received" };
-    match Packet::parse(bytes) {
+    let packet = match framing {
+        Framing::Ethernet => Packet::parse(bytes),
+        Framing::Bare => Packet::parse_bare(bytes),
+    };
+    match packet {
         Ok(packet) => tracing::trace!(ifindex = link.0, "{text} {}", Line(&packet)),
         Err(reason) => {
             tracing::trace!(ifindex = link.0, length = bytes.len(), "{text} {}", reason.label());

@@ -360,7 +360,7 @@ fn an_unusable_link_changes_nothing() -> Outcome {
     let output = command(&site.gateway, &magpie, &["reload"])?;
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{complaint}");
-    assert!(complaint.contains("port of a bridge"), "{complaint}");
+    assert!(complaint.contains("port of the bridge br0"), "{complaint}");
     assert_eq!(magpie.status()?.links.len(), 2);
 
     // One that is not there is waited for.
