@@ -274,6 +274,12 @@ impl Bindings {
         if heard_of < limits.unverified_per_link { Ok(()) } else { Err(Discard::BindingsFull) }
     }
 
+    /// Whether a station has an address on any other link than `link`.
+    pub(crate) fn is_elsewhere(&self, lladdr: LinkAddr, link: LinkId) -> bool {
+        let mut elsewhere = self.per_link.keys().filter(|other| **other != link);
+        elsewhere.any(|other| self.per_lladdr.contains_key(&(*other, lladdr)))
+    }
+
     /// Adds a binding for a target that has none.
     pub(crate) fn insert(&mut self, target: Ipv6Addr, binding: Binding) {
         self.count_in(binding.link, binding.lladdr);

@@ -220,7 +220,7 @@ impl Engine {
             self.advertise_to_all(link, target, router, false);
             let lladdr = named(lladdr);
             self.report(Event::Duplicate { target, owner, claimant: link, lladdr });
-        } else {
+        } else if claim.evidence != Evidence::ListenerReport {
             let lladdr = named(lladdr);
             self.report_claim(Event::ClaimRejected { target, link, lladdr }, link, now);
         }
@@ -245,7 +245,10 @@ impl Engine {
     fn end_claim(&mut self, target: Ipv6Addr, now: Instant) -> Option<Claim> {
         let binding = self.bindings.get_mut(target)?;
         let claim = binding.claim.take()?;
-        binding.claim_decided = Some(now);
+        // A report says nothing of any address: that it was followed in vain delays no claim.
+        if claim.evidence != Evidence::ListenerReport {
+            binding.claim_decided = Some(now);
+        }
         // Its probe need not be passed on any more.
         self.delayed.cancel_relays(target);
         Some(*claim)

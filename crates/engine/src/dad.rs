@@ -172,6 +172,7 @@ impl Engine {
                 self.counters.count(Discard::DadRepeated);
             } else if link.probes.take(now) {
                 link.relayed.insert(target, now + RELAY_INTERVAL, MOST_RELAYED, now);
+                self.join_first(other, target);
                 let relay = Delayed::RelayDad { link: other, target, nonce };
                 self.delay(now + REPORT_TIME, relay);
             } else {

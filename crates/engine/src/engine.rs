@@ -60,6 +60,8 @@ pub struct Engine {
     pub(crate) probes_seen: ProbeMemory,
     /// Stations that object to duplicate address detection on other links.
     pub(crate) defenses: Quota<(LinkId, LinkAddr)>,
+    /// Stations whose listener reports were looked into, and where.
+    pub(crate) reported: Recent<(LinkId, LinkAddr)>,
     pub(crate) routes: Routes,
     pub(crate) groups: Groups,
     pub(crate) delayed: DelayedQueue,
@@ -120,6 +122,7 @@ impl Engine {
             held_down: Recent::new(),
             probes_seen: ProbeMemory::default(),
             defenses: Quota::new(),
+            reported: Recent::new(),
             routes: Routes::default(),
             groups: Groups::default(),
             delayed: DelayedQueue::default(),
@@ -200,6 +203,7 @@ impl Engine {
                 self.scope.forget_link(*id);
             }
         }
+        self.limit_groups();
         self.scope.configure(self.config.prefixes.clone());
         self.on_addresses_changed(now);
         if self.config.routes != routes_before {
@@ -223,8 +227,9 @@ impl Engine {
             self.routes.want(target, None);
             self.reconcile_route(target);
         }
-        while let Some((link, group)) = self.groups.pop() {
-            self.request(KernelOp::LeaveGroup { link, group });
+        let links: Vec<_> = self.links.keys().copied().collect();
+        for link in links {
+            self.leave_all(link);
         }
         let advertised: Vec<_> = self
             .links
@@ -252,9 +257,7 @@ impl Engine {
             self.routes.want(target, None);
             self.reconcile_route(target);
         }
-        for group in self.groups.release(link) {
-            self.request(KernelOp::LeaveGroup { link, group });
-        }
+        self.leave_all(link);
         self.on_link_gone(link, now);
         self.update_shared_timers();
     }
@@ -392,9 +395,10 @@ impl Engine {
             }
             Message::ListenerQuery => self.on_listener_query(id, now),
             Message::MulticastRouterSolicit => self.hurry_router_discovery(id, now),
-            Message::ListenerReport
-            | Message::MulticastRouterAdvert(_)
-            | Message::MulticastRouterTermination => {}
+            Message::ListenerReport => {
+                self.on_listener_report(id, packet.ethernet_source, now);
+            }
+            Message::MulticastRouterAdvert(_) | Message::MulticastRouterTermination => {}
         }
     }
 
@@ -412,6 +416,8 @@ impl Engine {
                 Timer::Link(link) => self.on_router_discovery_due(link, now),
                 Timer::Notice(link) => self.on_notice_due(link, now),
                 Timer::Data(link) => self.on_data_due(link),
+                Timer::Recheck(link) => self.on_recheck_due(link, now),
+                Timer::Groups(link) => self.on_groups_due(link),
                 Timer::Delayed => {
                     self.delayed_due = None;
                     while let Some(delayed) = self.delayed.pop(now) {
@@ -562,9 +568,10 @@ impl Engine {
     }
 
     /// Asks the kernel for something.
-    pub(crate) fn request(&mut self, op: KernelOp) {
+    pub(crate) fn request(&mut self, op: KernelOp) -> RequestId {
         let request = self.next_request();
         self.outputs.push_back(Output::Kernel { request, op });
+        request
     }
 
     pub(crate) fn next_request(&mut self) -> RequestId {

@@ -65,9 +65,11 @@ impl Engine {
         }
     }
 
-    /// Takes an acknowledgement. Those of memberships change nothing: a failed join leaves the
-    /// engine with all-multicast, and there is nothing better to do about it.
+    /// Takes an acknowledgement.
     pub(crate) fn on_ack(&mut self, request: RequestId, result: Result<(), i32>, now: Instant) {
+        if self.on_group_ack(request, result.is_ok()) {
+            return;
+        }
         let acked = self.routes.ack(request, result);
         if let Some(acked) = acked {
             self.fib.forget(acked.target());
@@ -217,25 +219,12 @@ impl Engine {
         .filter(|(_, lladdr)| lladdr.is_station())
     }
 
-    /// Nothing that was sure is sure any longer.
-    pub(crate) fn on_resumed(&mut self, now: Instant) {
-        let links: Vec<_> = self.links.keys().copied().collect();
-        for link in links {
-            self.on_link_down(link);
-            self.on_link_up(link, now);
-        }
-    }
-
     /// Everything on the link is verified before it is promised again, and whoever was not found
     /// elsewhere may be there.
-    fn on_link_up(&mut self, id: LinkId, now: Instant) {
+    pub(crate) fn on_link_up(&mut self, id: LinkId, now: Instant) {
         self.held_down.retain(|(_, link)| *link != id);
-        let here: Vec<_> = self.bindings_on(id).collect();
-        for target in here {
-            if self.bindings.get(target).is_some_and(|binding| binding.tentative.is_none()) {
-                self.verify(target, now);
-            }
-        }
+        self.recheck(id, now);
+        self.retry_groups(id);
         if let Some(link) = self.links.get_mut(&id) {
             link.router_discovery.restart();
         }
@@ -262,7 +251,7 @@ impl Engine {
     pub(crate) fn on_link_gone(&mut self, id: LinkId, now: Instant) {
         let here: Vec<_> = self.bindings_on(id).collect();
         self.routes.forget_link(id);
-        self.groups.forget_link(id);
+        self.forget_groups(id);
         self.forget_standing(id);
         self.sighted.retain(|(link, _)| *link != id);
         self.scope.forget_link(id);
@@ -290,6 +279,7 @@ impl Engine {
         }
         if let Some(mut link) = self.links.remove(&id) {
             self.timers.set(&mut link.due, Timer::Link(id), None);
+            self.timers.set(&mut link.recheck.due, Timer::Recheck(id), None);
             self.timers.set(&mut link.notices.due, Timer::Notice(id), None);
             self.timers.set(&mut link.ordinary.due, Timer::Data(id), None);
             let LinkInfo { member, lladdr, .. } = link.info;
@@ -324,6 +314,7 @@ impl Engine {
             self.search_on(id, now);
             self.on_link_up(id, now);
         }
+        self.retry_groups(id);
         self.resume_notices(id, now);
     }
 

@@ -29,6 +29,14 @@ impl TokenBucket {
         self.rate = rate.into();
     }
 
+    /// Returns when `wanted` events will be allowed at once, or all that ever are.
+    pub(crate) fn ready(&self, wanted: u32, now: Instant) -> Instant {
+        let wanted = u64::from(wanted).clamp(1, self.rate.max(1)) * Self::TOKEN;
+        let missing = wanted.saturating_sub(self.tokens);
+        let at = self.filled + Duration::from_nanos(missing.div_ceil(self.rate.max(1)));
+        at.max(now)
+    }
+
     pub(crate) fn take(&mut self, now: Instant) -> bool {
         let elapsed = u64::try_from(now.since(self.filled).as_nanos()).unwrap_or(u64::MAX);
         let full = self.rate * Self::TOKEN;
@@ -197,6 +205,20 @@ mod tests {
         assert_eq!((0..100).filter(|_| bucket.take(later)).count(), 2);
         let much_later = later + Duration::from_secs(3600);
         assert_eq!((0..100).filter(|_| bucket.take(much_later)).count(), 10);
+    }
+
+    #[test]
+    fn a_bucket_tells_when_to_come_again() {
+        let start = Instant::from_nanos(5_000);
+        let mut bucket = TokenBucket::new(7, start);
+        assert_eq!(bucket.ready(7, start), start);
+        while bucket.take(start) {}
+        for wanted in [1, 3, 7, 100] {
+            let at = bucket.ready(wanted, start);
+            let mut later = bucket.clone();
+            let taken = (0..100).filter(|_| later.take(at)).count();
+            assert_eq!(taken, wanted.min(7) as usize);
+        }
     }
 
     #[test]

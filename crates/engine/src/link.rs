@@ -10,8 +10,12 @@ use crate::data::Ordinary;
 use crate::limit::{Recent, TokenBucket};
 use crate::mrd::RouterDiscovery;
 use crate::notice::Notices;
+use crate::recheck::Recheck;
 use crate::resolution::Charged;
 use crate::{Instant, Limits, LinkInfo, Members, NaSource};
+
+/// Listener reports of stations that are known elsewhere, on one link.
+const REPORTS_PER_SECOND: u32 = 16;
 
 /// One link.
 #[derive(Debug)]
@@ -34,6 +38,10 @@ pub(crate) struct Link {
     kernel_resolutions: usize,
     pub(crate) router_discovery: RouterDiscovery,
     pub(crate) ordinary: Ordinary,
+    /// The walk through the hosts here that verifies them all.
+    pub(crate) recheck: Recheck,
+    /// Listener reports that are looked into.
+    pub(crate) reports: TokenBucket,
     /// What neighbors are still to be told.
     pub(crate) notices: Notices,
     /// When router discovery has something to do.
@@ -63,6 +71,8 @@ impl Link {
             kernel_resolutions: 0,
             router_discovery: RouterDiscovery::default(),
             ordinary: Ordinary::new(now),
+            recheck: Recheck::default(),
+            reports: TokenBucket::new(REPORTS_PER_SECOND, now),
             notices: Notices::default(),
             due: None,
         }

@@ -267,6 +267,12 @@ impl Engine {
                 Some(Answer(route)) => away(route, id).map(|away| away.is_own),
                 None => None,
             },
+            Decision::Probe(to) if self.bindings.get(target).is_none() => {
+                let route = self.fib.get(target, Some(id)).and_then(|answer| answer.0);
+                let is_routed = self.has_route_away(target, id, to)
+                    || self.is_routed_away(target, route, id, to);
+                is_routed.then_some(false)
+            }
             Decision::Probe(_) | Decision::Uncovered => {
                 let Some(binding) = self.bindings.get_mut(target) else { return Turn::Nothing };
                 let (place, router) = (binding.link, binding.router);

@@ -449,7 +449,7 @@ impl Engine {
         }
     }
 
-    fn next_upkeep(&self, now: Instant) -> Instant {
+    pub(crate) fn next_upkeep(&self, now: Instant) -> Instant {
         let timing = &self.config.timing;
         (now + timing.probe_interval).round_up(timing.alarm_interval)
     }

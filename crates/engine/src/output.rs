@@ -113,6 +113,8 @@ pub enum Evidence {
     Advertisement,
     /// It stood in the state file.
     Saved,
+    /// Its listener report came from another link than it was known on.
+    ListenerReport,
     /// A host route of a predecessor was found.
     Route,
 }
@@ -125,6 +127,7 @@ impl Evidence {
             Self::Solicitation => "solicitation",
             Self::Advertisement => "advertisement",
             Self::Saved => "saved",
+            Self::ListenerReport => "listener-report",
             Self::Route => "route",
         }
     }

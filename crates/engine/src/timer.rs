@@ -20,6 +20,10 @@ pub enum Timer {
     Notice(LinkId),
     /// A link: packets that leave by it are looked at again.
     Data(LinkId),
+    /// A link: more of its hosts are verified.
+    Recheck(LinkId),
+    /// A link: groups that waited are joined and left.
+    Groups(LinkId),
     /// A message that had to wait.
     Delayed,
     /// Host routes of a predecessor that belong to no known prefix are removed.

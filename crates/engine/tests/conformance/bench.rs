@@ -82,6 +82,8 @@ pub(crate) struct Bench {
     searched: BTreeMap<(LinkId, Ipv6Addr), Instant>,
     config: Config,
     loses_route_answers: bool,
+    /// The `errno` value that answers joins.
+    refuses_joins: Option<i32>,
     routing: Routing,
     held: VecDeque<(RequestId, KernelOp)>,
     log: Vec<(Instant, Output)>,
@@ -151,6 +153,7 @@ impl Bench {
             searched: BTreeMap::new(),
             config,
             loses_route_answers: false,
+            refuses_joins: None,
             routing: Routing::AtOnce,
             held: VecDeque::new(),
             log: Vec::new(),
@@ -360,6 +363,15 @@ impl Bench {
         self.settle();
     }
 
+    /// The process was stopped for some time, and has dropped what came meanwhile.
+    pub(crate) fn resume_after(&mut self, pause: Duration) {
+        self.now = self.now + pause;
+        self.handle(Input::Resumed);
+        if self.engine.poll_timeout().is_some_and(|wakeup| wakeup.at <= self.now) {
+            self.handle(Input::Timeout);
+        }
+    }
+
     pub(crate) fn reconfigure(&mut self, config: Config) {
         self.config = config.clone();
         let members: Vec<_> = self.links.iter().map(|(id, info)| (*id, info.member)).collect();
@@ -380,6 +392,7 @@ impl Bench {
         self.settle();
         self.links.remove(&link);
         self.addresses.retain(|(on, _), _| *on != link);
+        self.searched.retain(|(on, _), _| *on != link);
         self.kernel(KernelEvent::LinkGone { link });
     }
 
@@ -397,6 +410,10 @@ impl Bench {
     /// From now on the kernel answers no question about routes, or does.
     pub(crate) fn lose_route_answers(&mut self, lost: bool) {
         self.loses_route_answers = lost;
+    }
+
+    pub(crate) fn refuse_joins(&mut self, errno: Option<i32>) {
+        self.refuses_joins = errno;
     }
 
     pub(crate) fn refuse_routes(&mut self, errno: i32) {
@@ -437,6 +454,15 @@ impl Bench {
         self.drain(|output| matches!(output, Output::Kernel { .. }))
             .into_iter()
             .map(|(_, text)| text)
+            .collect()
+    }
+
+    /// As `done`, with milliseconds since the log was last emptied.
+    pub(crate) fn done_in_time(&mut self) -> Vec<(u128, String)> {
+        let began = self.began;
+        self.drain(|output| matches!(output, Output::Kernel { .. }))
+            .into_iter()
+            .map(|(at, text)| (at.since(began).as_millis(), text))
             .collect()
     }
 
@@ -625,6 +651,10 @@ impl Bench {
                         self.held.push_back((request, op));
                     }
                     (Routing::Refused(errno), KernelOp::SetRoute { .. }) => {
+                        answers.push_back(Answer::Ack(request, Err(errno)));
+                    }
+                    (_, KernelOp::JoinGroup { .. }) if self.refuses_joins.is_some() => {
+                        let errno = self.refuses_joins.unwrap_or_default();
                         answers.push_back(Answer::Ack(request, Err(errno)));
                     }
                     _ => {

@@ -132,6 +132,18 @@ pub(crate) fn query() -> Frame {
         .behind(0, &ROUTER_ALERT)
 }
 
+/// A station reports its groups, as after it got its carrier back.
+pub(crate) fn report(lladdr: LinkAddr) -> Frame {
+    let all_routers = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x16);
+    let record = [[4, 0, 0, 0].as_slice(), &solicited_node(U).octets()].concat();
+    Frame { kind: 143, hop_limit: 1, word: 1, ..ns(U) }
+        .by(lladdr, Ipv6Addr::UNSPECIFIED)
+        .to(multicast_lladdr(all_routers), all_routers)
+        .bare()
+        .octets(&record)
+        .behind(0, &ROUTER_ALERT)
+}
+
 /// A snooping switch looks for multicast routers.
 pub(crate) fn router_search() -> Frame {
     let all_snoopers = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x6a);

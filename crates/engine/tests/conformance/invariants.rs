@@ -6,14 +6,14 @@ use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use magpie_engine::{
-    BindingState, BindingView, Config, Discard, Evidence, Input, KernelEvent, Limits, LinkId,
-    Prefixes, RouteView,
+    Announce, BindingState, BindingView, Config, Discard, Evidence, Input, KernelEvent, Limits,
+    LinkConfig, LinkId, Prefixes, RouteView,
 };
 use magpie_wire::solicited_node;
 use proptest::prelude::*;
 
 use crate::bench::Bench;
-use crate::frame::{Frame, dad, na, ns, query, ra, router_search, rs, unreachable};
+use crate::frame::{Frame, dad, na, ns, query, ra, report, router_search, rs, unreachable};
 use crate::names::{DN, MA, MB, MC, THIRD, UP, link_local, mac, p};
 use crate::text;
 
@@ -30,7 +30,7 @@ const LIMITS: Limits = Limits {
     seen: 6,
     solicits_per_second: 20,
     probes_per_second: 30,
-    joins_per_second: 1_000,
+    joins_per_second: 6,
 };
 
 #[derive(Clone, Debug)]
@@ -101,6 +101,21 @@ enum Step {
         target: u16,
         lladdr: Option<u8>,
     },
+    /// A link gets another link-layer address.
+    Relink {
+        link: LinkId,
+        lladdr: u8,
+    },
+    Release {
+        link: LinkId,
+    },
+    Report {
+        link: LinkId,
+        lladdr: u8,
+    },
+    Announce,
+    Resume(u64),
+    RefuseJoins,
     Resync,
     HoldAcks,
     Ack,
@@ -177,6 +192,12 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(link, target)| Step::ProxyNeighbor { link, target }),
         1 => (link(), target(), prop::option::of(0x10..0x28_u8))
             .prop_map(|(link, target, lladdr)| Step::Restore { link, target, lladdr }),
+        1 => (link(), 0x40..0x43_u8).prop_map(|(link, lladdr)| Step::Relink { link, lladdr }),
+        1 => link().prop_map(|link| Step::Release { link }),
+        2 => (link(), 0x20..0x28_u8).prop_map(|(link, lladdr)| Step::Report { link, lladdr }),
+        1 => Just(Step::Announce),
+        1 => prop_oneof![2_000..9_000_u64, 100_000..900_000_u64].prop_map(Step::Resume),
+        1 => Just(Step::RefuseJoins),
         1 => Just(Step::Resync),
         2 => Just(Step::HoldAcks),
         3 => Just(Step::Ack),
@@ -187,7 +208,8 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn config() -> Config {
-    Config { limits: LIMITS, ..Config::default() }
+    let told = LinkConfig { announce: Announce::Hosts, ..LinkConfig::default() };
+    Config { limits: LIMITS, links: vec![told], ..Config::default() }
 }
 
 fn carry_out(bench: &mut Bench, step: &Step) {
@@ -223,6 +245,14 @@ fn carry_out(bench: &mut Bench, step: &Step) {
             bench.link(*link, lladdr, *running);
         }
         Step::LinkGone { link } => bench.link_gone(*link),
+        Step::Relink { link, lladdr } => bench.link(*link, mac(*lladdr), true),
+        Step::Release { link } => bench.release(*link),
+        Step::Report { link, lladdr } => bench.hear(*link, &report(mac(*lladdr))),
+        Step::Announce => {
+            bench.announce(None);
+        }
+        Step::Resume(pause) => bench.resume_after(Duration::from_millis(*pause)),
+        Step::RefuseJoins => bench.refuse_joins(Some(105)),
         Step::Address { link, suffix, tentative } if bench.has_link(*link) => {
             let address =
                 format!("{}/64", if link.0 % 2 == 0 { p(*suffix) } else { link_local(*suffix) });
@@ -248,7 +278,10 @@ fn carry_out(bench: &mut Bench, step: &Step) {
         }),
         Step::Resync => bench.resync(),
         Step::HoldAcks => bench.hold_acks(),
-        Step::Ack => bench.ack(),
+        Step::Ack => {
+            bench.refuse_joins(None);
+            bench.ack();
+        }
         Step::Refuse => bench.refuse_routes(28),
         Step::Reconfigure { narrow } => {
             let prefixes = if *narrow {
@@ -273,8 +306,10 @@ fn check_caps(bench: &Bench) {
 
 /// Once all is quiet, what the engine believes and what the kernel has are the same.
 fn check_end(bench: &mut Bench) {
+    bench.refuse_joins(None);
     bench.ack();
-    bench.advance(Duration::from_secs(10));
+    // Joins that were refused again and again are tried after a minute.
+    bench.advance(Duration::from_secs(90));
     let bindings: Vec<_> = bench.engine.bindings(bench.now).collect();
     for binding in &bindings {
         let has = bench.routes.get(&binding.target);

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use magpie_engine::{BindingState, Config, Discard, Input, Timing};
+use magpie_engine::{BindingState, Config, Discard, Input, LinkConfig, Timing};
 
 use crate::bench::{Bench, ok_na, probe, search};
-use crate::frame::{na, ns, ra};
-use crate::names::{DN, MH, UP, X, Y, ip, p, station};
+use crate::frame::{dad, na, ns, ra};
+use crate::names::{DN, EVIL, MA, MC, MH, MU, MZ, UP, X, Y, Z, ip, p, station};
 
 /// Maintenance to the second.
 fn punctual() -> Config {
@@ -209,6 +209,95 @@ fn tim_05_even_if_the_question_comes_before_the_timeout() {
     bench.now = bench.now + Duration::from_secs(400);
     bench.hear(UP, &ns(X));
     assert_eq!(bench.heard(), [probe(X, MH)]);
+}
+
+#[test]
+fn tim_05_after_a_pause_what_was_under_way_is_over() {
+    let pause = Duration::from_secs(400);
+    let answer_delay = Duration::from_secs(1);
+    let mut config = punctual();
+    config.links = vec![LinkConfig { answer_delay, ..LinkConfig::default() }];
+    let mut bench = Bench::with(config);
+    bench.known(X, DN);
+    bench.known(Z, DN);
+    bench.hear(UP, &ns(X));
+    bench.hear(UP, &ns(Y));
+    bench.hear(DN, &dad(p(0x55), MC).nonce(1));
+    bench.hear(UP, &dad(Z, EVIL).nonce(2));
+    bench.station(X).deaf = true;
+    bench.forget_log();
+    bench.resume_after(pause);
+    let said = bench.transcript();
+    assert!(said.iter().all(|said| !said.contains(" NA ")), "nothing is promised: {said:?}");
+    let passed_on = |said: &String| said.contains(" ::>");
+    assert!(!said.iter().any(passed_on), "a probe of long ago is not passed on: {said:?}");
+    assert!(said.contains(&probe(X, MH)) && said.contains(&probe(Z, MZ)), "{said:?}");
+    assert_eq!(bench.engine.resolutions(), 0);
+    assert_eq!(bench.place(X), "dn mH probing");
+    assert_eq!(bench.place(Z), "dn mZ reachable");
+    bench.hear(DN, &na(Y, MU));
+    bench.advance(Duration::from_secs(10));
+    let said = bench.heard();
+    assert!(said.iter().all(|said| !said.contains(" NA ")), "nobody waits any longer: {said:?}");
+    bench.station(X).deaf = false;
+    bench.hear(UP, &ns(X).unicast(MA));
+    assert_eq!(bench.heard(), [probe(X, MH), ok_na(X)]);
+}
+
+#[test]
+fn tim_05_a_contested_address_is_looked_for_everywhere() {
+    let mut bench = Bench::known_x();
+    bench.station(X).link = UP;
+    bench.hear(UP, &ns(p(0x10)).by(MH, X));
+    bench.resume_after(Duration::from_secs(400));
+    bench.advance(Duration::from_secs(2));
+    assert_eq!(bench.place(X), "up mH reachable");
+}
+
+#[test]
+fn tim_05_ten_thousand_hosts_are_verified_within_the_budget() {
+    const HOSTS: u16 = 10_000;
+    let mut bench = Bench::new();
+    for number in 0..HOSTS {
+        let (target, lladdr) = (p(0x1000 + number), station(number));
+        bench.host(target, DN, lladdr);
+        bench.handle(Input::Restore { target, link: DN, lladdr: Some(lladdr) });
+    }
+    bench.advance(Duration::from_secs(60));
+    bench.forget_log();
+    bench.resume_after(Duration::from_secs(400));
+    assert!(bench.heard().len() <= 1_024);
+    let asked = p(0x1000 + HOSTS - 1);
+    bench.hear(UP, &ns(asked));
+    let said = bench.heard();
+    assert_eq!(said.last(), Some(&ok_na(asked)), "who is asked for has its turn at once: {said:?}");
+    bench.advance(Duration::from_secs(20));
+    let said = bench.heard_in_time();
+    let solicits: Vec<_> = said.iter().filter(|(_, said)| said.contains(" NS ")).collect();
+    for second in 0..20 {
+        let within = (second * 1_000)..((second + 1) * 1_000);
+        let count = solicits.iter().filter(|(at, _)| within.contains(at)).count();
+        assert!(count <= 1_024, "{count} in second {second}");
+    }
+    assert!((9_000..10_000).contains(&solicits.len()), "each once: {}", solicits.len());
+    let verified = bench
+        .engine
+        .bindings(bench.now)
+        .filter(|binding| binding.confirmed.is_some_and(|age| age < Duration::from_secs(21)));
+    assert_eq!(verified.count(), HOSTS.into());
+}
+
+#[test]
+fn tim_05_a_pause_is_no_silence() {
+    let mut bench = Bench::with(punctual());
+    bench.known(X, DN);
+    bench.station(X).deaf = true;
+    for _ in 0..10 {
+        bench.resume_after(Duration::from_secs(400));
+        bench.advance(Duration::from_secs(2));
+        assert_eq!(bench.place(X), "dn mH stale");
+    }
+    assert_eq!(bench.routes.get(&X), Some(&DN));
 }
 
 #[test]
