@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn lnk_06_a_device_and_its_macvlan_are_no_relay_but_a_vlan_is() {
+    fn a_device_and_its_macvlan_are_no_relay_but_one_and_its_vlan_are() {
         for (kind, expected) in [("macvlan", true), ("macvtap", true), ("vlan", false)] {
             let child = LinkEvent { link: Some(2), ..device_of(kind, 3, "child") };
             let found =
