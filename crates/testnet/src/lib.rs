@@ -7,6 +7,7 @@
 //! * [`Host`] does what hosts do with real kernels: addresses from Router Advertisements,
 //!   Duplicate Address Detection, neighbor caches; it can be moved and unplugged.
 //! * [`RouterAdvertiser`] sends the Router Advertisements.
+//! * [`Tunnel`] joins two nodes as a VPN or a mobile network does, without link-layer addresses.
 //! * [`Tester`] sends and awaits single frames where no kernel interferes.
 //! * [`ping_once`] and [`Pinger`] measure reachability, loss and outages.
 //! * The module `peers`, a feature, finds the programs that Magpie is compared with.
@@ -47,6 +48,7 @@ mod pcapng;
 pub mod peers;
 mod ping;
 mod tester;
+mod tunnel;
 mod wait;
 
 pub use advertiser::{AdvertisedPrefix, RouterAdvertiser, RouterAdvertiserOptions};
@@ -59,4 +61,5 @@ pub use magpie_sys::netns::{UserNamespaceError, enter_user_namespace as enter};
 pub use node::{AddressState, Bridge, Node};
 pub use ping::{Ping, PingError, PingReport, Pinger, Probe, ping_once};
 pub use tester::Tester;
+pub use tunnel::Tunnel;
 pub use wait::wait_for;
