@@ -222,7 +222,7 @@ impl Service {
         self.resync_at = None;
         self.relays.iter_mut().for_each(|relay| relay.adjust_mark(snapshot));
         // Where IPv6 is switched off, nothing can be joined.
-        self.check(snapshot);
+        self.check(snapshot, now);
         for index in 0..self.relays.len() {
             self.feed_kernel(index, KernelEvent::Overrun, now);
             self.serve_links(index, now);
@@ -376,6 +376,15 @@ impl Service {
                 }
                 netlink::Event::PolicyRule | netlink::Event::Nexthop => {
                     self.relays.iter_mut().for_each(Relay::note_routes);
+                }
+                netlink::Event::Forwarding(change) => {
+                    let is_of_links = change.ifindex.is_none_or(|ifindex| {
+                        self.relays.iter().any(|relay| relay.links.id(ifindex).is_some())
+                    });
+                    // What that means depends on routes and addresses, too.
+                    if is_of_links {
+                        self.resync_later(now);
+                    }
                 }
                 event => self.relays.iter_mut().for_each(|relay| relay.hear(&event, now)),
             }
@@ -562,13 +571,15 @@ impl Service {
     }
 
     /// Looks for settings that are in the way; changes them if asked to, reports them otherwise.
-    fn check(&mut self, snapshot: &Snapshot) {
+    fn check(&mut self, snapshot: &Snapshot, now: Instant) {
         let served = self.relays.iter().flat_map(|relay| check::served(&relay.model, &relay.links));
         let mut findings = check::inspect(&served.collect::<Vec<_>>(), snapshot);
+        let mut fixed = Vec::new();
         if let Some(fixes) = &mut self.fixes {
             findings.retain(|finding| match fixes.apply(finding, snapshot) {
                 Ok(()) => {
                     tracing::info!(setting = %finding, "setting changed until exit");
+                    fixed.push(finding.to_string());
                     false
                 }
                 Err(error) => {
@@ -577,9 +588,18 @@ impl Service {
                 }
             });
         }
-        for finding in &findings {
-            if !self.findings.contains(finding) {
-                tracing::warn!("{}", finding.advice());
+        // Those of the start are not repairs.
+        let repaired = if self.is_synced { fixed } else { Vec::new() };
+        for setting in repaired {
+            self.tally.settings_restored += 1;
+            self.tell_repair(None, format!("{setting} is set again"), now);
+        }
+        for finding in findings.iter().filter(|finding| !self.findings.contains(finding)) {
+            let advice = finding.advice();
+            tracing::warn!("{advice}");
+            if self.is_watched {
+                let warning = Event { detail: Some(advice), ..Event::new(EventKind::Warning) };
+                self.told.push(warning);
             }
         }
         self.findings = findings;

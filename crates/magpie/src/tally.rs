@@ -9,6 +9,8 @@ pub(crate) struct Tally {
     pub(crate) sockets_reopened: u64,
     /// Times that the guard was gone and was put back.
     pub(crate) guards_restored: u64,
+    /// Settings of the kernel's that were changed back, with `--fix`.
+    pub(crate) settings_restored: u64,
     /// Hosts that were looked for where they had been: before the start, or before their link or
     /// their prefix had gone.
     pub(crate) hosts_recalled: u64,
@@ -21,6 +23,7 @@ impl Tally {
             ("resyncs", self.resyncs),
             ("sockets_reopened", self.sockets_reopened),
             ("guards_restored", self.guards_restored),
+            ("settings_restored", self.settings_restored),
             ("hosts_recalled", self.hosts_recalled),
         ]
         .into_iter()

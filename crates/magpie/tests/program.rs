@@ -12,7 +12,7 @@ use std::process::{ExitCode, Output, Stdio};
 
 use common::{Folder, LIMIT, Magpie, Options, Outcome, Site};
 use magpie_control::{EventKind, LinkState};
-use magpie_sys::netlink::{HostRoute, LinkChange, Route};
+use magpie_sys::netlink::{HostRoute, LinkChange, Route, RouteEvent};
 use magpie_testnet::{Bridge, Host, Node, Ping, connect, ping_once};
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::Signal;
@@ -34,6 +34,10 @@ fn main() -> ExitCode {
         ("settings_are_put_back_where_the_link_is_now", settings_follow_their_link),
         ("settings_are_fixed_on_demand_and_put_back", settings_are_fixed_and_put_back),
         ("settings_in_the_way_are_reported", settings_in_the_way_are_reported),
+        ("settings_that_are_changed_later_are_reported", settings_changed_later_are_reported),
+        ("settings_that_are_changed_later_are_fixed", settings_changed_later_are_fixed),
+        ("ras_21_the_own_default_route_stays_with_fix", own_default_route_stays),
+        ("ras_21_without_fix_what_endangers_it_is_told", danger_to_default_route_is_told),
         ("one_control_socket_serves_one_daemon", one_control_socket_serves_one_daemon),
         ("the_views_show_what_the_daemon_knows", the_views_show_what_the_daemon_knows),
     ])
@@ -304,6 +308,106 @@ fn settings_in_the_way_are_reported() -> Outcome {
     assert_eq!(magpie.status()?.warnings.len(), 2);
     site.gateway.set_conf("wan", "accept_ra", 2)?;
     site.gateway.set_conf("all", "forwarding", 1)?;
+    assert_eq!(magpie.status()?.warnings, [""; 0]);
+    magpie.stop()?;
+    Ok(())
+}
+
+fn settings_changed_later_are_reported() -> Outcome {
+    let site = Site::new()?;
+    let magpie = Magpie::start(&site.gateway)?;
+    let mut watch = magpie.watch()?;
+    site.gateway.set_conf("all", "forwarding", 0)?;
+    let advice = "sysctl -w net.ipv6.conf.all.forwarding=1";
+    Magpie::await_event(&mut watch, "the advice", |event| {
+        let is_it = event.kind == EventKind::Warning
+            && event.detail.as_deref().is_some_and(|detail| detail.contains(advice));
+        is_it.then_some(())
+    })?;
+    assert!(magpie.status()?.warnings.iter().any(|warning| warning.contains(advice)));
+    site.gateway.set_conf("all", "forwarding", 1)?;
+    assert_eq!(magpie.status()?.warnings, [""; 0]);
+    magpie.stop()?;
+    Ok(())
+}
+
+fn settings_changed_later_are_fixed() -> Outcome {
+    let site = Site::new()?;
+    let magpie = Magpie::start_with(&site.gateway, &Options::default().with(["--fix"]))?;
+    let mut watch = magpie.watch()?;
+    site.gateway.set_conf("all", "forwarding", 0)?;
+    Magpie::await_event(&mut watch, "the repair", |event| {
+        let is_it = event.kind == EventKind::Repaired
+            && event.detail.as_deref() == Some("net.ipv6.conf.all.forwarding=1 is set again");
+        is_it.then_some(())
+    })?;
+    assert_eq!(site.gateway.conf("all", "forwarding")?, "1");
+    assert_eq!(magpie.status()?.counters.get("settings_restored"), Some(&1));
+    magpie.stop()?;
+    Ok(())
+}
+
+/// A gateway that is a host still: it has its address and its default route by Router
+/// Advertisements, which it would not listen to if it forwarded.
+fn endangered_site() -> Result<Site, Box<dyn Error>> {
+    let site = Site::new()?;
+    let gateway = &site.gateway;
+    gateway.set_conf("all", "forwarding", 0)?;
+    gateway.set_conf("wan", "accept_ra", 1)?;
+    await_default_route(gateway)?;
+    Ok(site)
+}
+
+/// Waits for the default route by a Router Advertisement on "wan".
+fn await_default_route(node: &Node) -> Outcome {
+    let wan = node.ifindex("wan")?;
+    let is_it = |route: &&RouteEvent| route.prefix_len == 0 && route.oif == Some(wan);
+    node.wait_routes(LIMIT, "the default route", |routes| routes.iter().find(is_it).map(drop))?;
+    Ok(())
+}
+
+fn own_default_route_stays() -> Outcome {
+    let site = endangered_site()?;
+    let gateway = &site.gateway;
+    let magpie = Magpie::start_with(gateway, &Options::default().with(["--fix"]))?;
+    assert_eq!(gateway.conf("wan", "accept_ra")?, "2");
+    assert_eq!(gateway.conf("all", "forwarding")?, "1");
+    let default = |route: &RouteEvent| route.prefix_len == 0;
+    let routes = gateway.routes()?;
+    let route = routes.into_iter().find(default).ok_or("the default route is gone")?;
+    assert_eq!(magpie.status()?.warnings, [""; 0]);
+    // Not only that which was there: the next advertisements are heard.
+    gateway.execute("delete the default route", |batch| {
+        batch.delete_route(&Route {
+            gateway: route.gateway,
+            metric: route.metric,
+            protocol: route.protocol,
+            ..Route::on_link(route.destination, 0, route.oif.unwrap_or_default())
+        });
+    })?;
+    await_default_route(gateway)?;
+    magpie.stop()?;
+    Ok(())
+}
+
+fn danger_to_default_route_is_told() -> Outcome {
+    let site = endangered_site()?;
+    let gateway = &site.gateway;
+    let magpie = Magpie::start(gateway)?;
+    let advice = "sysctl -w net.ipv6.conf.wan.accept_ra=2";
+    assert!(magpie.log().contains(advice), "{}", magpie.log());
+    assert!(magpie.status()?.warnings.iter().any(|warning| warning.contains(advice)));
+    assert_eq!(gateway.conf("wan", "accept_ra")?, "1");
+    await_default_route(gateway)?;
+
+    // Who follows the rest of the advice alone loses the route, and is told so still.
+    gateway.set_conf("all", "forwarding", 1)?;
+    gateway.wait_routes(LIMIT, "the default route to go", |routes| {
+        routes.iter().all(|route| route.prefix_len != 0).then_some(())
+    })?;
+    assert!(magpie.status()?.warnings.iter().any(|warning| warning.contains(advice)));
+    gateway.set_conf("wan", "accept_ra", 2)?;
+    await_default_route(gateway)?;
     assert_eq!(magpie.status()?.warnings, [""; 0]);
     magpie.stop()?;
     Ok(())

@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         ("rte_11_sigterm_leaves_nothing_behind", restart::sigterm_leaves_nothing_behind),
         ("rte_13_warm_upstream_is_served_after_a_stop", restart::warm_upstream_without_state),
         ("rte_13_warm_upstream_is_served_from_saved_state", restart::warm_upstream_with_state),
+        ("rte_13_a_host_that_only_waited_is_found_by_data", restart::host_that_only_waited),
         ("idle_daemon_sleeps", idle::daemon_sleeps),
         ("five_hundred_fresh_addresses_get_their_data", fresh::five_hundred_get_their_data),
         ("rte_01_a_host_has_a_route_while_it_is_known", routes::a_host_has_a_route),

@@ -85,6 +85,40 @@ fn warm_upstream(options: &Options) -> Outcome {
     Ok(())
 }
 
+/// Nobody has ever heard of the host, which says nothing unless it is asked; and the upstream router
+/// does not ask. Once with a daemon that knows nothing yet, and once after a crash that left nothing
+/// to begin with.
+pub(crate) fn host_that_only_waited() -> Outcome {
+    let place = Place::new()?;
+    let (_lower, address) = place.host("lower", "down", 0x21)?;
+    place.router.add_permanent_neighbor("lan", address, place.gateway.lladdr("wan")?)?;
+    for round in ["first", "after a crash"] {
+        let magpie = place.magpie()?;
+        assert_eq!(magpie.hosts()?, [], "{round}");
+        let pinger = Pinger::start(&place.client, &Ping::new(address), PING_INTERVAL)?;
+        let found = pinger.wait_reply(LIMIT)?;
+        assert!(found <= RESUMED_WITHIN, "{round}: found after {found:?}");
+        println!("{round}: found {found:?} after the first packet for it");
+        magpie.await_host(address, "lan")?;
+        drop(pinger);
+        magpie.kill()?;
+        for route in place.host_routes()? {
+            let wanted = Route {
+                metric: route.metric,
+                protocol: route.protocol,
+                ..Route::on_link(route.destination, 128, route.oif.unwrap_or_default())
+            };
+            place.gateway.delete_route(&wanted)?;
+        }
+        // What the gateway's own kernel knew of it would be as good as a route.
+        for link in ["wan", "lan", "lab"] {
+            place.gateway.flush_neighbors(link)?;
+        }
+        assert_eq!(place.host_routes()?, []);
+    }
+    Ok(())
+}
+
 pub(crate) fn sigterm_leaves_nothing_behind() -> Outcome {
     let place = Place::new()?;
     let gateway = &place.gateway;

@@ -1,7 +1,10 @@
 //! What the kernel announces, as plain values.
 
 use super::message::Message;
-use super::{AddressEvent, LinkEvent, NeighborEvent, RouteEvent, address, link, neighbor, route};
+use super::{
+    AddressEvent, ForwardingEvent, LinkEvent, NeighborEvent, RouteEvent, address, link, neighbor,
+    netconf, route,
+};
 
 /// Something that is there, new or changed, or that is gone.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -37,6 +40,8 @@ pub enum Event {
     /// A next hop that routes may share was changed or deleted; the routes themselves need not be
     /// announced anew.
     Nexthop,
+    /// Forwarding was switched on or off.
+    Forwarding(ForwardingEvent),
     /// Notifications were lost: only a new dump tells what the tables hold now.
     Overrun,
 }
@@ -60,6 +65,7 @@ impl Event {
             NEXTHOP_NEW | NEXTHOP_DELETE if payload.first().is_some_and(|&of| of != AF_INET) => {
                 Self::Nexthop
             }
+            netconf::NEW => Self::Forwarding(netconf::decode(payload)?),
             _ => return None,
         })
     }

@@ -19,6 +19,7 @@ mod lookup;
 mod message;
 mod monitor;
 mod neighbor;
+mod netconf;
 mod route;
 mod socket;
 
@@ -35,5 +36,6 @@ pub use link::{
 pub use lookup::{Egress, FoundRoute};
 pub use monitor::{Group, Monitor};
 pub use neighbor::{NeighborEvent, NeighborState, NewNeighbor};
+pub use netconf::ForwardingEvent;
 pub use route::{HostRoute, Route, RouteEvent, RouteKind};
 pub use socket::{Answer, Family, NetlinkSocket};

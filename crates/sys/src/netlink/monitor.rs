@@ -22,12 +22,21 @@ pub enum Group {
     PolicyRule,
     /// Next hops that routes of any family share.
     Nexthop,
+    /// Settings of links; only forwarding is passed on.
+    Setting,
 }
 
 impl Group {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Link, Self::Address, Self::Route, Self::Neighbor, Self::PolicyRule, Self::Nexthop];
+    pub const ALL: [Self; 7] = [
+        Self::Link,
+        Self::Address,
+        Self::Route,
+        Self::Neighbor,
+        Self::PolicyRule,
+        Self::Nexthop,
+        Self::Setting,
+    ];
 
     /// The number of the multicast group (`RTNLGRP_*`).
     const fn number(self) -> libc::c_int {
@@ -38,6 +47,7 @@ impl Group {
             Self::Route => 11,
             Self::PolicyRule => 19,
             Self::Nexthop => 32,
+            Self::Setting => 25,
         }
     }
 }
@@ -51,6 +61,7 @@ impl fmt::Display for Group {
             Self::Neighbor => "neighbors",
             Self::PolicyRule => "rules of policy routing",
             Self::Nexthop => "shared next hops",
+            Self::Setting => "settings of links",
         })
     }
 }
