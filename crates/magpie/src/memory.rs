@@ -42,10 +42,17 @@ pub(crate) enum Saving {
 impl Memory {
     /// Starts with what was saved last time.
     pub(crate) fn new(file: Option<StateFile>, saved: Vec<Saved>, now: Instant) -> Self {
+        // Those that were away when they were saved are remembered no longer than others that went;
+        // or the file would grow with each link that never comes back.
+        let (away, saved): (Vec<Saved>, _) = saved.into_iter().partition(|host| host.is_away);
+        let mut displaced = Displaced::default();
+        for host in away {
+            displaced.insert(host, now);
+        }
         Self {
             saver: file.map(Saver::new),
             unplaced: saved,
-            displaced: Displaced::default(),
+            displaced,
             prefixes: Vec::new(),
             has_new: true,
             due: None,
@@ -96,7 +103,7 @@ impl Memory {
             bound.insert(binding.target);
             let BindingView { target, lladdr, .. } = binding;
             let link = link.to_owned();
-            is_worth_keeping(&binding).then_some(Saved { target, link, lladdr })
+            is_worth_keeping(&binding).then_some(Saved { target, link, lladdr, is_away: false })
         });
         let mut hosts: Vec<Saved> = known.collect();
         // The prefix of those that wait for long after their link has come was another network's.
@@ -105,7 +112,8 @@ impl Memory {
             .retain(|host| !(bound.contains(&host.target) || is_late && is_there(&host.link)));
         self.displaced.retain(|host| !bound.contains(&host.target));
         self.displaced.expire(now);
-        hosts.extend(self.unplaced.iter().chain(self.displaced.iter()).cloned());
+        let away = self.unplaced.iter().chain(self.displaced.iter());
+        hosts.extend(away.map(|host| Saved { is_away: true, ..host.clone() }));
         match saving {
             Saving::InBackground => saver.start(hosts),
             Saving::AtOnce => saver.save(&hosts),
@@ -166,7 +174,7 @@ mod tests {
     use magpie_engine::{LinkId, RouteView};
 
     use super::*;
-    use crate::state::samples::{Scratch, saved};
+    use crate::state::samples::{Scratch, away, saved};
 
     #[test]
     fn hosts_wait_until_somebody_takes_them() {
@@ -227,9 +235,15 @@ mod tests {
         let bindings = iter::once(("lan", found));
         memory.save(bindings, |_| true, Saving::AtOnce, Instant::ZERO);
         let hosts = file.clone().load().unwrap().hosts;
-        assert_eq!(hosts, [saved(1, "lan", None), saved(2, "wan", None)]);
-        memory.save(iter::empty(), |_| true, Saving::AtOnce, Instant::ZERO + 2 * PATIENCE);
-        assert_eq!(file.clone().load().unwrap().hosts, []);
+        assert_eq!(hosts, [saved(1, "lan", None), away(2, "wan", None)]);
+
+        // The next run remembers it for as long.
+        let mut memory = Memory::new(Some(file.clone()), hosts, Instant::ZERO);
+        memory.save(iter::empty(), |_| false, Saving::AtOnce, Instant::ZERO + PATIENCE);
+        let hosts = file.clone().load().unwrap().hosts;
+        assert_eq!(hosts, [away(1, "lan", None), away(2, "wan", None)]);
+        memory.save(iter::empty(), |_| false, Saving::AtOnce, Instant::ZERO + 2 * PATIENCE);
+        assert_eq!(file.clone().load().unwrap().hosts, [away(1, "lan", None)]);
     }
 
     #[test]
@@ -247,11 +261,11 @@ mod tests {
             memory.save(iter::once(("lan", found)), |link| link == "lan", saving, now);
             file.clone().load().unwrap().hosts
         };
-        let all = [saved(1, "lan", None), saved(2, "lan", None), saved(3, "wan", None)];
+        let all = [saved(1, "lan", None), away(2, "lan", None), away(3, "wan", None)];
         assert_eq!(save(Saving::AtOnce, Instant::ZERO), all);
         save(Saving::InBackground, Instant::ZERO);
         assert_eq!(save(Saving::AtOnce, Instant::ZERO), all);
-        let rest = [saved(1, "lan", None), saved(3, "wan", None)];
+        let rest = [saved(1, "lan", None), away(3, "wan", None)];
         assert_eq!(save(Saving::AtOnce, Instant::ZERO + 2 * PATIENCE), rest);
     }
 

@@ -552,7 +552,7 @@ impl Service {
         let known: Vec<Ipv6Net> = prefixes(&self.relays, now).collect();
         let (relays, rulebook) = (&mut self.relays, &self.rulebook);
         let place = |host: &Saved| {
-            let Saved { target, ref link, lladdr } = *host;
+            let Saved { target, ref link, lladdr, .. } = *host;
             let place = relays.iter_mut().find_map(|relay| {
                 let link = relay.links.by_label(link)?.id();
                 Some((relay, link))
@@ -621,7 +621,7 @@ impl Service {
         for event in events.drain(..) {
             match event {
                 magpie_engine::Event::Displaced { target, link, lladdr } => {
-                    let host = Saved { target, link: name(link), lladdr };
+                    let host = Saved { target, link: name(link), lladdr, is_away: true };
                     self.memory.displace(host, now);
                 }
                 magpie_engine::Event::Found { target, .. }

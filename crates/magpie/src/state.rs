@@ -18,9 +18,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Saved {
     pub(crate) target: Ipv6Addr,
-    /// The name of the link that it was on, as it was asked for.
+    /// What the link that it was on was called.
     pub(crate) link: String,
     pub(crate) lladdr: Option<LinkAddr>,
+    /// It was away already when it was saved, with its link or its prefix.
+    pub(crate) is_away: bool,
 }
 
 /// What a state file contains.
@@ -214,6 +216,8 @@ struct Entry {
     /// The link-layer address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lladdr: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    away: bool,
 }
 
 fn parse(text: &[u8]) -> Result<Content, serde_json::Error> {
@@ -230,7 +234,8 @@ fn parse(text: &[u8]) -> Result<Content, serde_json::Error> {
         };
         // Without it the host is asked by multicast, which does as well.
         let lladdr = entry.lladdr.and_then(|text| text.parse().ok());
-        content.hosts.push(Saved { target, link: entry.value1, lladdr });
+        let (link, is_away) = (entry.value1, entry.away);
+        content.hosts.push(Saved { target, link, lladdr, is_away });
     }
     Ok(content)
 }
@@ -240,6 +245,7 @@ fn emit(hosts: &[Saved]) -> String {
         value0: host.target.to_string(),
         value1: host.link.clone(),
         lladdr: host.lladdr.map(|lladdr| lladdr.to_string()),
+        away: host.is_away,
     };
     let document = Document { saved_routes: hosts.iter().map(entry).collect() };
     let mut text =
@@ -276,7 +282,13 @@ pub(crate) mod samples {
             target: Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, number),
             link: link.to_owned(),
             lladdr: lladdr.map(LinkAddr),
+            is_away: false,
         }
+    }
+
+    /// The same, which was away when it was saved.
+    pub(crate) fn away(number: u16, link: &str, lladdr: Option<[u8; 6]>) -> Saved {
+        Saved { is_away: true, ..saved(number, link, lladdr) }
     }
 
     /// A folder that is removed with everything in it.
@@ -305,7 +317,7 @@ pub(crate) mod samples {
 mod tests {
     use std::os::unix::fs::symlink;
 
-    use super::samples::{Scratch, saved};
+    use super::samples::{Scratch, away, saved};
     use super::*;
 
     const ORIGINAL: &str = r#"{
@@ -330,7 +342,8 @@ mod tests {
 
     #[test]
     fn reads_what_it_writes() {
-        let hosts = [saved(1, "br-lan", Some([2, 0, 0, 0, 0, 1])), saved(2, "eth0.5", None)];
+        let lladdr = Some([2, 0, 0, 0, 0, 1]);
+        let hosts = [saved(1, "br-lan", lladdr), saved(2, "eth0.5", None), away(3, "wg0", lladdr)];
         assert_eq!(parse(emit(&hosts).as_bytes()).unwrap().hosts, hosts);
         assert_eq!(parse(emit(&[]).as_bytes()).unwrap(), Content::default());
         assert!(emit(&hosts).contains("\"value0\": \"2001:db8::1\""));

@@ -459,6 +459,14 @@ fn the_views_show_what_the_daemon_knows() -> Outcome {
         serde_json::from_slice(&view(&site.gateway, &magpie, &["hosts", "--json"])?.stdout)?;
     let found = hosts.as_array().ok_or("no list")?.iter();
     assert!(found.clone().any(|host| host["address"] == lower_address.to_string()), "{hosts}");
+    let text = String::from_utf8(view(&site.gateway, &magpie, &["routes"])?.stdout)?;
+    let line = text.lines().find(|line| line.starts_with(&format!("{lower_address} ")));
+    assert!(line.is_some_and(|line| line.contains(" lan ") && line.contains(" 1090 ")), "{text}");
+    let routes: Value =
+        serde_json::from_slice(&view(&site.gateway, &magpie, &["routes", "--json"])?.stdout)?;
+    let mut found = routes.as_array().ok_or("no list")?.iter();
+    let route = found.find(|route| route["address"] == lower_address.to_string());
+    assert_eq!(route.ok_or("no route")?["state"], "installed", "{routes}");
     let status: Value =
         serde_json::from_slice(&view(&site.gateway, &magpie, &["status", "--json"])?.stdout)?;
     assert_eq!(status["pid"], magpie.pid());

@@ -10,7 +10,7 @@ use std::process::{ExitCode, Output};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::{LIMIT, Magpie, Outcome, Station, ping_until};
+use common::{LIMIT, Magpie, Options, Outcome, Station, ping_until};
 use magpie_control::{Client, EventKind, HostRouteState, Watch};
 use magpie_sys::netlink::{HostRoute, Route};
 use magpie_testnet::{Bridge, Frame, Host, HostOptions, Node, connect};
@@ -20,6 +20,7 @@ fn main() -> ExitCode {
     common::run(&[
         ("a_quiet_host_is_found_when_its_prefix_is_back", found_with_its_prefix),
         ("a_quiet_host_is_found_when_its_link_is_made_anew", found_with_its_link),
+        ("a_quiet_host_is_found_when_one_of_many_links_is_made_anew", found_with_one_of_many),
         ("every_route_is_accounted_for", every_route_is_accounted_for),
         ("what_somebody_deletes_is_put_back_and_told", what_is_deleted_is_put_back),
         ("a_takeover_is_announced_on_demand", a_takeover_is_announced),
@@ -53,10 +54,19 @@ fn found_with_its_prefix() -> Outcome {
 }
 
 fn found_with_its_link() -> Outcome {
+    found_on("wan,lan")
+}
+
+fn found_with_one_of_many() -> Outcome {
+    found_on("wan,la*")
+}
+
+fn found_on(interfaces: &str) -> Outcome {
     let place = Place::new()?;
     let gateway = &place.gateway;
     gateway.add_address_nodad("wan", own(HOME), 64)?;
-    let magpie = Magpie::start(gateway)?;
+    let options = Options { interfaces: interfaces.to_owned(), ..Options::default() };
+    let magpie = Magpie::start_with(gateway, &options)?;
     place.introduce(&magpie)?;
 
     let mut watch = magpie.watch()?;
