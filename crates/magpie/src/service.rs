@@ -247,6 +247,10 @@ impl Service {
         self.relays.iter_mut().for_each(|relay| relay.finish_marking(now));
         self.recall(now);
         self.update_guard();
+        if self.shield.restore() {
+            self.tally.guards_restored += 1;
+            self.tell_repair(None, "the guard was gone and is back".to_owned(), now);
+        }
         if !std::mem::replace(&mut self.is_synced, true) {
             let marks: Vec<Mark> = self.relays.iter().map(Relay::mark).collect();
             let is_served = |route: &RouteEvent| self.owner(route).is_some();

@@ -19,7 +19,11 @@ impl Shield {
     pub(crate) fn cover(&mut self, links: Vec<GuardedLink>) {
         let result = match &mut self.guard {
             Some(_) if links == self.links && self.gap.is_none() => return,
-            Some(guard) => guard.update(&links),
+            // It may have gone with its last link.
+            Some(guard) => guard.update(&links).or_else(|_| {
+                self.guard = None;
+                Guard::install(&links).map(|guard| self.guard = Some(guard))
+            }),
             None => Guard::install(&links).map(|guard| self.guard = Some(guard)),
         };
         match result {
@@ -38,6 +42,19 @@ impl Shield {
                 self.gap = Some(reason);
             }
         }
+    }
+
+    /// Puts the guard back if it has gone; tells whether that was so. Nobody else can remove it, but
+    /// some kernels do.
+    pub(crate) fn restore(&mut self) -> bool {
+        let is_gone = |guard: &mut Guard| matches!(guard.is_in_place(), Ok(false));
+        if self.gap.is_some() || !self.guard.as_mut().is_some_and(is_gone) {
+            return false;
+        }
+        self.guard = None;
+        let links = std::mem::take(&mut self.links);
+        self.cover(links);
+        self.is_up()
     }
 
     /// Whether the links are covered.

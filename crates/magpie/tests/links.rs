@@ -3,18 +3,23 @@
 
 mod common;
 
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::ffi::OsStr;
+use std::fs;
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{
-    LIMIT, Magpie, Options, Outcome, Site, Station, answer_for, host_address, is_search_for,
-    ping_until, solicited,
+    Folder, LIMIT, Magpie, Options, Outcome, Site, Station, answer_for, host_address,
+    is_search_for, ping_until, solicited,
 };
-use magpie_control::{EventKind, Watch};
+use magpie_control::{Client, EventKind, Watch};
 use magpie_sys::netlink::{LinkChange, LinkPlace, MacvlanMode, NewMacvlan};
 use magpie_testnet::{Bridge, Frame, Ping, Pinger, Tester, connect, icmpv6_frame, ping_once};
 use magpie_wire::{LinkAddr, Message};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
 
 fn main() -> ExitCode {
     common::run(&[
@@ -22,9 +27,15 @@ fn main() -> ExitCode {
         ("lnk_02_lnk_03_tagged_frames_are_of_other_networks", tagged_frames_are_of_other_networks),
         ("lnk_04_odd_frames_do_no_harm", odd_frames_do_no_harm),
         ("lnk_05_a_bridge_port_is_refused_with_advice", a_bridge_port_is_refused_with_advice),
+        ("lnk_05_a_bridge_is_used_in_the_stead_of_its_port", a_bridge_is_used_for_its_port),
+        ("lnk_05_the_ports_of_a_bridge_are_the_bridge", the_ports_of_a_bridge_are_the_bridge),
+        ("lnk_06_a_macvlan_waits_for_the_device_below", a_macvlan_waits_for_the_device_below),
         ("lnk_11_a_link_is_followed_when_renamed", a_link_is_followed_when_renamed),
         ("lnk_12_a_link_may_go_down_and_up", a_link_may_go_down_and_up),
         ("lnk_12_a_link_may_be_made_anew", a_link_may_be_made_anew),
+        ("lnk_12_a_socket_that_cannot_be_opened_is_tried_again", a_socket_is_tried_again),
+        ("lnk_16_many_links_are_taken_as_they_come", many_links_are_taken_as_they_come),
+        ("lnk_16_links_are_taken_by_kind", links_are_taken_by_kind),
         ("lnk_17_link_local_addresses_stay_on_their_link", link_local_addresses_stay_on_their_link),
         ("nao_11_beside_the_kernels_proxy_one_answers", beside_the_kernels_proxy_one_answers),
         ("nsi_19_lnk_07_echoes_do_not_circle", echoes_do_not_circle),
@@ -177,6 +188,205 @@ fn a_bridge_port_is_refused_with_advice() -> Outcome {
     ping_once(&site.router, &Ping::new(address), LIMIT)?;
     magpie.stop()?;
     Ok(())
+}
+
+fn a_bridge_is_used_for_its_port() -> Outcome {
+    let site = Site::new()?;
+    site.gateway.add_bridge(&Bridge::new("br-home"))?;
+    site.gateway.set_bridge("lan", Some("br-home"))?;
+    site.gateway.wait_link_local("br-home", LIMIT)?;
+    let folder = Folder::new()?;
+    let file = folder.path("magpie.toml");
+    fs::write(
+        &file,
+        "[[relay]]\nlinks = [\"wan\", \"lan\"]\n[[relay.link]]\nname = \"lan\"\nbridge-port = \"bridge\"\n",
+    )?;
+    let magpie = Magpie::run(&site.gateway, [OsStr::new("-c"), file.as_os_str()])?;
+    let (_lower, address) = site.host("lower", "down", 0x21)?;
+    ping_once(&site.router, &Ping::new(address), LIMIT)?;
+    let status = magpie.status()?;
+    let lan = status.links.iter().find(|link| link.name == "lan").ok_or("a link lan")?;
+    assert_eq!(lan.device.as_deref(), Some("br-home"), "{lan:?}");
+    assert_eq!(lan.ifindex, Some(site.gateway.ifindex("br-home")?));
+
+    // When it is none any longer, it is the link itself.
+    let mut watch = magpie.watch()?;
+    site.gateway.set_bridge("lan", None)?;
+    await_link(&mut watch, "lan", "up")?;
+    let lan = site.gateway.ifindex("lan")?;
+    assert!(magpie.status()?.links.iter().any(|link| link.ifindex == Some(lan)));
+    ping_until(&site.router, address)?;
+    let routes = site.gateway.routes()?;
+    let led: Vec<_> = routes.iter().filter(|route| route.destination == address).collect();
+    assert!(matches!(led[..], [route] if route.oif == Some(lan)), "{led:?}");
+    magpie.stop()?;
+    Ok(())
+}
+
+fn the_ports_of_a_bridge_are_the_bridge() -> Outcome {
+    let site = Site::new()?;
+    let options = Options { interfaces: "wan,master:br-home".to_owned(), ..Options::default() };
+    let magpie = Magpie::start_with(&site.gateway, &options)?;
+    let waiting = |magpie: &Magpie| -> Result<bool, Box<dyn Error>> {
+        let links = magpie.status()?.links;
+        Ok(links.iter().any(|link| link.name == "master:br-home" && link.waiting.is_some()))
+    };
+    assert!(waiting(&magpie)?);
+    let mut watch = magpie.watch()?;
+    site.gateway.add_bridge(&Bridge::new("br-home"))?;
+    site.gateway.set_bridge("lan", Some("br-home"))?;
+    await_link(&mut watch, "br-home", "up")?;
+    site.gateway.wait_link_local("br-home", LIMIT)?;
+    let (_lower, address) = site.host("lower", "down", 0x21)?;
+    ping_until(&site.router, address)?;
+    assert!(!waiting(&magpie)?);
+    site.gateway.delete_link("br-home")?;
+    await_link(&mut watch, "br-home", "there is no such interface")?;
+    assert!(waiting(&magpie)?);
+    magpie.stop()?;
+    Ok(())
+}
+
+fn a_macvlan_waits_for_the_device_below() -> Outcome {
+    let site = Site::new()?;
+    let link = site.gateway.ifindex("lan")?;
+    site.gateway.execute("add the macvlan child", |batch| {
+        batch.add_macvlan(&NewMacvlan {
+            name: "child",
+            place: LinkPlace::default(),
+            link,
+            mode: MacvlanMode::Bridge,
+        });
+    })?;
+    site.gateway.set_up("child")?;
+    let options = Options { interfaces: "wan,lan,child".to_owned(), ..Options::default() };
+    let magpie = Magpie::start_with(&site.gateway, &options)?;
+    let status = magpie.status()?;
+    let child = status.links.iter().find(|link| link.name == "child").ok_or("a link child")?;
+    assert_eq!(child.state.label(), "waiting", "{child:?}");
+    let told = child.waiting.as_deref().unwrap_or_default();
+    assert!(told.contains("lan share a device"), "{told}");
+    let (_lower, address) = site.host("lower", "down", 0x21)?;
+    ping_once(&site.router, &Ping::new(address), LIMIT)?;
+    magpie.stop()?;
+    Ok(())
+}
+
+fn many_links_are_taken_as_they_come() -> Outcome {
+    let site = Site::new()?;
+    let options = Options { interfaces: "wan,port*".to_owned(), ..Options::default() };
+    let magpie = Magpie::start_with(&site.gateway, &options)?;
+    let status = magpie.status()?;
+    assert!(status.warnings.is_empty(), "{:?}", status.warnings);
+    assert_eq!(names(&magpie)?, ["wan", "port*"]);
+    let mut watch = magpie.watch()?;
+    for number in 0..10 {
+        let (port, bridge) = (format!("port{number}"), format!("net{number}"));
+        site.switch.add_bridge(&Bridge::new(&bridge))?;
+        connect(
+            &site.gateway.plug(&port),
+            &site.switch.plug(&format!("gw{number}")).bridge(&bridge),
+        )?;
+        await_link(&mut watch, &port, "up")?;
+        site.gateway.wait_link_local(&port, LIMIT)?;
+    }
+    assert_eq!(names(&magpie)?.len(), 11);
+    // Those that many names stand for reach each other, and the others.
+    let (first, one) = site.host("first", "net0", 0x31)?;
+    let (last, other) = site.host("last", "net9", 0x32)?;
+    ping_until(&first, other)?;
+    ping_until(&last, one)?;
+    ping_until(&site.router, one)?;
+    let host = magpie.await_host(other, "port9")?;
+    assert_eq!(host.route.label(), "installed", "{host:?}");
+
+    // A device that gets a name that fits is taken, and stays when it gets another.
+    let lan = LinkChange { name: Some("port-lan"), ..LinkChange::default() };
+    site.gateway.set_link("lan", &lan)?;
+    await_link(&mut watch, "port-lan", "up")?;
+    site.gateway.set_link("port-lan", &LinkChange { name: Some("other"), ..lan })?;
+    await_link(&mut watch, "other", "up")?;
+    let (_lower, address) = site.host("lower", "down", 0x21)?;
+    ping_until(&first, address)?;
+
+    for number in 0..10 {
+        let port = format!("port{number}");
+        site.gateway.delete_link(&port)?;
+        await_link(&mut watch, &port, "there is no such interface")?;
+    }
+    assert_eq!(names(&magpie)?, ["wan", "other"]);
+    magpie.stop()?;
+    Ok(())
+}
+
+fn links_are_taken_by_kind() -> Outcome {
+    let site = Site::new()?;
+    let options = Options { interfaces: "wan,kind:bridge".to_owned(), ..Options::default() };
+    let magpie = Magpie::start_with(&site.gateway, &options)?;
+    let mut watch = magpie.watch()?;
+    site.gateway.add_bridge(&Bridge::new("home"))?;
+    site.gateway.set_bridge("lan", Some("home"))?;
+    await_link(&mut watch, "home", "up")?;
+    site.gateway.wait_link_local("home", LIMIT)?;
+    let (_lower, address) = site.host("lower", "down", 0x21)?;
+    ping_until(&site.router, address)?;
+    assert_eq!(names(&magpie)?, ["wan", "home"]);
+    magpie.stop()?;
+    Ok(())
+}
+
+fn a_socket_is_tried_again() -> Outcome {
+    let site = Site::new()?;
+    let options = Options { interfaces: "wan,lan,guest*".to_owned(), ..Options::default() };
+    let magpie = Magpie::start_with(&site.gateway, &options)?;
+    let mut client = Client::connect(&magpie.control())?;
+    client.status()?;
+    let mut watch = magpie.watch()?;
+    let pid = Pid::from_raw(magpie.pid().try_into()?);
+    let limit = getrlimit(Resource::Nofile);
+    // There is room for one descriptor: the kernel can be asked, and then one link be served.
+    magpie.signal(Signal::STOP)?;
+    let taken = fs::read_dir(format!("/proc/{}/fd", magpie.pid()))?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().parse()?))
+        .collect::<Result<BTreeSet<u64>, Box<dyn Error>>>()?;
+    let mut free = (0..).filter(|fd| !taken.contains(fd));
+    let current = free.nth(1);
+    prlimit(pid, Resource::Nofile, Rlimit { current, ..limit })?;
+    for number in [1, 2] {
+        let (near, far) = (format!("guest{number}"), format!("gw-guest{number}"));
+        let bridge = format!("net{number}");
+        site.switch.add_bridge(&Bridge::new(&bridge))?;
+        connect(&site.gateway.plug(&near), &site.switch.plug(&far).bridge(&bridge))?;
+        site.gateway.wait_carrier(&near, true)?;
+    }
+    magpie.signal(Signal::CONT)?;
+    let refused = Magpie::await_event(&mut watch, "a socket to be refused", |event| {
+        let detail = event.detail.as_deref()?;
+        event.link.clone().filter(|_| detail.contains("Too many open files"))
+    })?;
+    let told = client.status()?.links;
+    let guest = told.iter().find(|link| link.name == refused).ok_or("the link")?;
+    assert_eq!(guest.state.label(), "waiting", "{guest:?}");
+    assert!(guest.waiting.as_deref().is_some_and(|why| why.contains("Too many")), "{guest:?}");
+
+    prlimit(pid, Resource::Nofile, limit)?;
+    Magpie::await_event(&mut watch, "the socket to be opened", |event| {
+        let is_it = event.kind == EventKind::Repaired && event.link.as_deref() == Some(&*refused);
+        is_it.then_some(())
+    })?;
+    for number in [1, 2] {
+        site.gateway.wait_link_local(&format!("guest{number}"), LIMIT)?;
+        let (_guest, address) =
+            site.host(&format!("host{number}"), &format!("net{number}"), 0x40 + number)?;
+        ping_until(&site.router, address)?;
+    }
+    magpie.stop()?;
+    Ok(())
+}
+
+/// What the links are called in the status.
+fn names(magpie: &Magpie) -> Result<Vec<String>, Box<dyn Error>> {
+    Ok(magpie.status()?.links.into_iter().map(|link| link.name).collect())
 }
 
 fn a_link_is_followed_when_renamed() -> Outcome {
