@@ -26,10 +26,10 @@ impl Service {
             match news {
                 // Its addresses may have been told before it was known to be a link.
                 News::Arrived(_) => is_incomplete = true,
-                News::Changed { ifindex, went_up } => {
+                News::Changed { ifindex, went_up, former } => {
                     self.feed_link(relay, ifindex, now);
                     self.update_guard();
-                    self.tell_link(relay, ifindex, now);
+                    self.tell_link(relay, ifindex, former.as_deref(), now);
                     // When it went down the kernel removed its routes, and may not have said so
                     // (`net.ipv6.route.skip_notify_on_dev_down`).
                     is_incomplete |= went_up;
@@ -49,7 +49,7 @@ impl Service {
         let present: Vec<u32> = serving.links.devices().map(|device| device.ifindex).collect();
         for ifindex in present {
             if self.attach(relay, LinkId(ifindex), now) {
-                self.tell_link(relay, ifindex, now);
+                self.tell_link(relay, ifindex, None, now);
             }
             self.feed_link(relay, ifindex, now);
         }
@@ -95,7 +95,7 @@ impl Service {
             return self.tell_reopened(relay, link, now);
         }
         self.feed_link(relay, link.0, now);
-        self.tell_link(relay, link.0, now);
+        self.tell_link(relay, link.0, None, now);
     }
 
     /// Opens the socket of a link if it is not open as it should be; tells whether that was done.
@@ -155,7 +155,7 @@ impl Service {
     }
 
     /// Tells who is interested how a link is now.
-    fn tell_link(&mut self, relay: usize, ifindex: u32, now: Instant) {
+    fn tell_link(&mut self, relay: usize, ifindex: u32, former: Option<&str>, now: Instant) {
         let Some(relay) = self.relays.get(relay) else { return };
         let Some((member, device)) = relay.links.by_index(ifindex) else { return };
         let label = member.label(device);
@@ -165,6 +165,9 @@ impl Service {
         };
         if device.name != label {
             detail = format!("{detail}, now called {}", device.name);
+        }
+        if let Some(former) = former {
+            detail = format!("{detail}, formerly {former}");
         }
         let event = Event {
             link: Some(label.to_owned()),

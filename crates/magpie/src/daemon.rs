@@ -8,6 +8,7 @@ use magpie_config::suggest::closest;
 use magpie_control::{BindError, Server};
 use magpie_sys::netlink::{Connection, LinkEvent};
 use magpie_sys::signal::{SignalError, Signals};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::CapabilitySet;
 
 use crate::Chain;
@@ -84,6 +85,7 @@ fn serve(launch: &Launch, settings: Settings) -> Result<(), RunError> {
     let Settings { config, warnings } = settings;
     log::start(config.daemon.log_level);
     check_capabilities()?;
+    raise_descriptor_limit();
     // Before anything is changed, so that a signal finds a way to undo it.
     let signals = Signals::block()?;
     for warning in &warnings {
@@ -164,6 +166,14 @@ fn check_capabilities() -> Result<(), RunError> {
         }
     }
     Ok(())
+}
+
+/// Makes room for as many links as there may be: each takes a descriptor, and what a process gets
+/// unasked is a thousand of them.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // Without it there is room for fewer, and what there is no room for waits.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// Opens the control socket. The usual one is a convenience; one that was asked for is needed.

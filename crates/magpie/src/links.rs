@@ -65,6 +65,8 @@ pub(crate) enum News {
         ifindex: u32,
         /// It was not up before, and is now.
         went_up: bool,
+        /// What the link was called, if it is called otherwise now.
+        former: Option<String>,
     },
     /// A device is not a link any longer.
     Left {
@@ -178,8 +180,13 @@ impl Links {
                 match member.review(&known, devices) {
                     Ok(device) => {
                         if !device.is_like(&known) {
-                            let went_up = device.up && !known.up;
-                            news.push(News::Changed { ifindex: device.ifindex, went_up });
+                            let former = member.label(&known);
+                            let is_renamed = former != member.label(&device);
+                            news.push(News::Changed {
+                                ifindex: device.ifindex,
+                                went_up: device.up && !known.up,
+                                former: is_renamed.then(|| former.to_owned()),
+                            });
                         }
                         member.devices.push(device);
                     }
@@ -698,7 +705,10 @@ mod tests {
         follow(&mut links, [device(2, "veth1")]);
         assert_eq!(
             follow(&mut links, [device(2, "wan")]),
-            [changed(2), News::Unfit("wan".to_owned())]
+            [
+                News::Changed { ifindex: 2, went_up: false, former: Some("veth1".to_owned()) },
+                News::Unfit("wan".to_owned())
+            ]
         );
         assert_eq!(links.label(2), Some("wan"));
         assert_eq!(links.by_name("wan").unwrap().obstacle(), Some(&Obstacle::Taken));
@@ -841,7 +851,10 @@ mod tests {
         let down = LinkEvent { up: false, carrier: false, ..device(8, "wan") };
         assert_eq!(follow(&mut links, [down]), [changed(8)]);
         let other = LinkEvent { lladdr: Some(LinkAddr([2; 6])), ..device(8, "wan") };
-        assert_eq!(follow(&mut links, [other]), [News::Changed { ifindex: 8, went_up: true }]);
+        assert_eq!(
+            follow(&mut links, [other]),
+            [News::Changed { ifindex: 8, went_up: true, former: None }]
+        );
     }
 
     #[test]
@@ -881,7 +894,7 @@ mod tests {
     }
 
     fn changed(ifindex: u32) -> News {
-        News::Changed { ifindex, went_up: false }
+        News::Changed { ifindex, went_up: false, former: None }
     }
 
     fn left(ifindex: u32, label: &str, why: Obstacle) -> News {

@@ -305,7 +305,7 @@ fn many_links_are_taken_as_they_come() -> Outcome {
     site.gateway.set_link("lan", &lan)?;
     await_link(&mut watch, "port-lan", "up")?;
     site.gateway.set_link("port-lan", &LinkChange { name: Some("other"), ..lan })?;
-    await_link(&mut watch, "other", "up")?;
+    await_link(&mut watch, "other", "up, formerly port-lan")?;
     let (_lower, address) = site.host("lower", "down", 0x21)?;
     ping_until(&first, address)?;
 
