@@ -25,6 +25,10 @@ fn main() -> ExitCode {
         ("mcl_03_the_report_precedes_the_probe", the_report_precedes_the_probe),
         ("mcl_04_memberships_outlive_queries_and_outages", memberships_outlive_queries_and_outages),
         ("mcl_06_advertisements_are_correct", advertisements_are_correct),
+        (
+            "mcl_08_reports_before_and_after_the_link_local_address",
+            reports_before_and_after_the_link_local_address,
+        ),
         ("mcl_11_news_for_routers_alone_are_heard", news_for_routers_alone_are_heard),
         ("mcl_12_the_link_may_be_the_bridge_itself", the_link_may_be_the_bridge_itself),
     ])
@@ -195,6 +199,35 @@ fn advertisements_are_correct() -> Outcome {
     Ok(())
 }
 
+/// RFC 3590: what is reported from the unspecified address, since there is no other yet, switches
+/// may ignore. The kernel reports it again from the link-local address.
+fn reports_before_and_after_the_link_local_address() -> Outcome {
+    let site = snooping_site()?;
+    let [port, _] = Site::gateway_ports(&site.gateway);
+    let mut observer = Station::of(Tester::attach(&site.switch, &port)?);
+    let magpie = Magpie::start(&site.gateway)?;
+    let (_lower, address) = site.host("lower", "down", 0xab_21)?;
+    magpie.await_host(address, "lan")?;
+    let group = solicited_node(address);
+    let own = site.gateway.lladdr("wan")?;
+
+    // Its link-local address goes with the link, and is tentative when it comes back.
+    site.gateway.set_down("wan")?;
+    site.gateway.wait_carrier("wan", false)?;
+    observer.clear()?;
+    site.gateway.set_up("wan")?;
+    let mut from = |what: &str, is_it: fn(&Ipv6Addr) -> bool| {
+        observer.expect(LIMIT, &format!("a report for {group} from {what} address"), |frame| {
+            let is_from = reporter(frame).is_some_and(|source| is_it(&source));
+            (is_from && joins(frame, own).contains(&group)).then_some(())
+        })
+    };
+    from("the unspecified", Ipv6Addr::is_unspecified)?;
+    from("a link-local", Ipv6Addr::is_unicast_link_local)?;
+    magpie.stop()?;
+    Ok(())
+}
+
 fn news_for_routers_alone_are_heard() -> Outcome {
     let site = snooping_site()?;
     let magpie = Magpie::start(&site.gateway)?;
@@ -353,6 +386,12 @@ fn reports(frame: &Frame, from: LinkAddr) -> Vec<(Report, Ipv6Addr)> {
 
 fn older(report: Report, group: &[u8]) -> Vec<(Report, Ipv6Addr)> {
     group.first_chunk::<16>().map(|group| (report, Ipv6Addr::from(*group))).into_iter().collect()
+}
+
+/// The IPv6 source of a frame.
+fn reporter(frame: &Frame) -> Option<Ipv6Addr> {
+    let source = frame.bytes.get(14 + 8..)?.first_chunk::<16>()?;
+    Some(Ipv6Addr::from(*source))
 }
 
 /// The groups that a report is a sign of membership in.
