@@ -145,7 +145,7 @@ impl Engine {
         if stage == Stage::AskNew
             && first
             && old_lladdr != Some(new_lladdr)
-            && let Some(link) = self.links.get(&new_link)
+            && let Some(link) = self.links.get(&new_link).filter(|link| !link.is_bare())
             && let Some(at) = link.asked.until(target, now)
         {
             // Everybody there was asked a moment ago, maybe before the target had this address,

@@ -16,6 +16,7 @@ mod names;
 mod nao;
 mod nsi;
 mod nso;
+mod plural;
 mod rte;
 mod rules;
 mod text;
