@@ -61,12 +61,16 @@ static ALLOCATOR: Counting = Counting;
 struct Rig {
     engine: Engine,
     now: Instant,
+    /// What the kernel says when it is asked for a route.
+    found: Option<FoundRoute>,
 }
 
 impl Rig {
     fn new() -> Self {
         let now = Instant::ZERO + Duration::from_secs(1_000);
-        let mut rig = Self { engine: Engine::new(Config::default(), 1, now), now };
+        let egress = Egress::Device(LinkId(9));
+        let found = Some(FoundRoute { egress, prefix_len: 128 });
+        let mut rig = Self { engine: Engine::new(Config::default(), 1, now), now, found };
         rig.handle(Input::Kernel(KernelEvent::Overrun));
         for (link, member, lladdr) in [(UP, 0, OWN_UP), (DN, 1, OWN_DN)] {
             let info = LinkInfo { member: Member(member), lladdr: Some(lladdr), running: true };
@@ -115,8 +119,7 @@ impl Rig {
                     self.engine.handle(Input::Ack { request, result: Ok(()) }, self.now);
                 }
                 Output::FindRoute { request, .. } => {
-                    let egress = Egress::Device(LinkId(9));
-                    let route = Some(FoundRoute { egress, prefix_len: 128 });
+                    let route = self.found;
                     self.engine.handle(Input::Route { request, route }, self.now);
                 }
                 Output::Event(_) => {}
@@ -219,6 +222,36 @@ fn question_that_a_rule_or_a_route_answers() {
         let sent = rig.hears_without_allocating(UP, &question(target, true), apart);
         assert_eq!(sent, 300, "{method:?}");
     }
+}
+
+#[test]
+fn what_comes_and_goes_on_a_link_without_link_layer_addresses() {
+    let tun = LinkId(4);
+    let mut rig = Rig::new();
+    let info = LinkInfo { member: Member(2), lladdr: None, running: true };
+    rig.handle(Input::Kernel(KernelEvent::Link { link: tun, info }));
+    let address = "fe80::13/64".parse().expect("a literal prefix");
+    let tentative = false;
+    rig.handle(Input::Kernel(KernelEvent::Address { link: tun, address, tentative }));
+    rig.wait(Duration::from_secs(1));
+    let apart = Duration::from_millis(25);
+    let ethernet = question(X, false);
+    let sent = rig.hears_without_allocating(tun, &ethernet[14..], apart);
+    assert_eq!(sent, 300);
+    // A host that is routed there is asked for, and is sent to.
+    let target = unknown(1);
+    let route = FoundRoute { egress: Egress::Device(tun), prefix_len: 128 };
+    rig.found = Some(route);
+    let sent = rig.hears_without_allocating(UP, &question(target, true), apart);
+    assert_eq!(sent, 300);
+    let mut data = ethernet[14..54].to_vec();
+    data[6] = 17;
+    data[24..].copy_from_slice(&target.octets());
+    let leaves = |rig: &mut Rig| rig.handle(Input::Outgoing { link: tun, bytes: &data });
+    leaves(&mut rig);
+    let before = ALLOCATIONS.get();
+    assert_eq!((0..TIMES).map(|_| leaves(&mut rig)).sum::<usize>(), 0);
+    assert_eq!(ALLOCATIONS.get() - before, 0);
 }
 
 #[test]

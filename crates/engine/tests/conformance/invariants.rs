@@ -9,12 +9,12 @@ use magpie_engine::{
     Announce, BindingState, BindingView, Config, Discard, Evidence, Input, KernelEvent, Limits,
     LinkConfig, LinkId, Prefixes, RouteView,
 };
-use magpie_wire::solicited_node;
+use magpie_wire::{LinkAddr, solicited_node};
 use proptest::prelude::*;
 
 use crate::bench::Bench;
-use crate::frame::{Frame, dad, na, ns, query, ra, report, router_search, rs, unreachable};
-use crate::names::{DN, MA, MB, MC, THIRD, UP, link_local, mac, p};
+use crate::frame::{Frame, dad, data, na, ns, query, ra, report, router_search, rs, unreachable};
+use crate::names::{DN, MA, MB, MC, THIRD, TUN, UP, link_local, mac, p};
 use crate::text;
 
 /// Few enough that the caps are met, many enough that they are not all that is met.
@@ -127,7 +127,7 @@ enum Step {
 }
 
 fn link() -> impl Strategy<Value = LinkId> {
-    prop_oneof![4 => Just(UP), 4 => Just(DN), 1 => Just(THIRD)]
+    prop_oneof![4 => Just(UP), 4 => Just(DN), 1 => Just(THIRD), 3 => Just(TUN)]
 }
 
 /// Addresses of hosts, and now and then one of ours.
@@ -175,6 +175,8 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(link, target)| Step::Outgoing { link, frame: ns(p(target)) }),
         1 => (link(), target())
             .prop_map(|(link, target)| Step::Outgoing { link, frame: unreachable(p(target), 3) }),
+        2 => target()
+            .prop_map(|target| Step::Outgoing { link: TUN, frame: data(p(target)) }),
         8 => (target(), link(), 0x20..0x28_u8)
             .prop_map(|(target, link, lladdr)| Step::Host { target, link, lladdr }),
         4 => target().prop_map(|target| Step::PowerOff { target }),
@@ -242,10 +244,10 @@ fn carry_out(bench: &mut Bench, step: &Step) {
                 DN => MB,
                 _ => MC,
             };
-            bench.link(*link, lladdr, *running);
+            set_link(bench, *link, lladdr, *running);
         }
         Step::LinkGone { link } => bench.link_gone(*link),
-        Step::Relink { link, lladdr } => bench.link(*link, mac(*lladdr), true),
+        Step::Relink { link, lladdr } => set_link(bench, *link, mac(*lladdr), true),
         Step::Release { link } => bench.release(*link),
         Step::Report { link, lladdr } => bench.hear(*link, &report(mac(*lladdr))),
         Step::Announce => {
@@ -296,10 +298,19 @@ fn carry_out(bench: &mut Bench, step: &Step) {
     }
 }
 
+/// What kind of link it is never changes.
+fn set_link(bench: &mut Bench, link: LinkId, lladdr: LinkAddr, running: bool) {
+    if link == TUN {
+        bench.bare_link(TUN, running);
+    } else {
+        bench.link(link, lladdr, running);
+    }
+}
+
 fn check_caps(bench: &Bench) {
     let bindings: Vec<_> = bench.engine.bindings(bench.now).collect();
     assert!(bindings.len() <= LIMITS.bindings, "{} bindings", bindings.len());
-    let unknown = 3 * LIMITS.resolutions_per_link;
+    let unknown = 4 * (LIMITS.resolutions_per_link + LIMITS.kernel_resolutions_per_link);
     assert!(bench.engine.resolutions() <= unknown + LIMITS.bindings);
     assert!(bench.engine.held_down() <= LIMITS.held_down);
 }
@@ -327,13 +338,20 @@ fn check_end(bench: &mut Bench) {
     let mut groups = BTreeSet::new();
     // Hearsay joins nothing, but for duplicate address detection, which is passed on.
     let joined = |view: &&BindingView| view.confirmed.is_some() || view.evidence == Evidence::Dad;
-    for link in bench.links() {
+    let with_groups: Vec<_> = bench.links().filter(|link| !bench.is_bare(*link)).collect();
+    for link in with_groups {
         let targets = bindings.iter().filter(joined).map(|view| view.target);
         groups.extend(targets.map(|target| (link, solicited_node(target))));
         let own =
             bench.own_addresses().filter(|(on, own)| *on != link && !own.is_unicast_link_local());
         groups.extend(own.map(|(_, own)| (link, solicited_node(own))));
     }
+    // Of hosts that somebody's route says to be in the tunnel, those within the subnet.
+    let is_routed = |(link, group): &&(LinkId, Ipv6Addr)| {
+        *link != TUN
+            && bench.foreign.iter().any(|(at, to)| *to == TUN && solicited_node(*at) == *group)
+    };
+    groups.extend(bench.groups.iter().filter(is_routed));
     assert_eq!(bench.groups, groups, "memberships");
     bench.shut_down();
     assert!(bench.routes.is_empty(), "{:?}", bench.routes);
@@ -348,6 +366,8 @@ fn check_recovery(bench: &mut Bench) {
         bench.link(link, lladdr, true);
         bench.address(link, address);
     }
+    bench.bare_link(TUN, true);
+    bench.address(TUN, "fe80::13/64");
     bench.address(UP, "2001:db8:1::10/64");
     for target in bench.foreign.clone().into_keys() {
         bench.foreign_route_gone(target);
@@ -379,6 +399,8 @@ fn check_recovery(bench: &mut Bench) {
 fn run(seed: u64, steps: &[Step]) -> Bench {
     let mut bench = Bench::empty(config(), seed);
     bench.start();
+    bench.bare_link(TUN, true);
+    bench.address(TUN, "fe80::13/64");
     for step in steps {
         carry_out(&mut bench, step);
         check_caps(&bench);
