@@ -215,6 +215,7 @@ impl Engine {
         let Some(binding) = self.bindings.get(target) else { return };
         let Claim { link, lladdr, .. } = claim;
         let (owner, router) = (binding.link, binding.router);
+        self.end_hearsay_membership(target);
         // On the owner's own link the owner defends itself.
         if claim.tentative.is_some() && link != owner {
             self.advertise_to_all(link, target, router, false);

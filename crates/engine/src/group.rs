@@ -9,7 +9,7 @@ use magpie_wire::solicited_node;
 
 use crate::engine::Engine;
 use crate::limit::TokenBucket;
-use crate::{Instant, KernelOp, Limits, LinkId, RequestId, Timer};
+use crate::{Evidence, Instant, KernelOp, Limits, LinkId, RequestId, Timer};
 
 /// Wait after the kernel refused a join: no memory, or IPv6 is off there. It doubles each time, up
 /// to 64 times.
@@ -268,6 +268,15 @@ impl Engine {
         while let Some(link) = self.link_after(last) {
             last = Some(link);
             self.leave(link, target);
+        }
+    }
+
+    /// Detection of duplicates that is over needs no membership for what is known by hearsay.
+    pub(crate) fn end_hearsay_membership(&mut self, target: Ipv6Addr) {
+        let Some(binding) = self.bindings.get_mut(target) else { return };
+        let is_hearsay = binding.confirmed.is_none() && binding.evidence != Evidence::Dad;
+        if is_hearsay && std::mem::take(&mut binding.joined) {
+            self.leave_everywhere(target);
         }
     }
 

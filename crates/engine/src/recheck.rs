@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::engine::Engine;
 use crate::link::Link;
 use crate::resolution::Phase;
-use crate::{Evidence, Instant, LinkId, Timer};
+use crate::{Instant, LinkId, Timer};
 
 /// Time between two portions.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -82,15 +82,6 @@ impl Engine {
                 self.timers.set(&mut link.due, Timer::Link(id), None);
             }
             self.on_link_up(id, now);
-        }
-    }
-
-    /// Detection of duplicates that is over needs no membership for what is known by hearsay.
-    fn end_hearsay_membership(&mut self, target: Ipv6Addr) {
-        let Some(binding) = self.bindings.get_mut(target) else { return };
-        let is_hearsay = binding.confirmed.is_none() && binding.evidence != Evidence::Dad;
-        if is_hearsay && std::mem::take(&mut binding.joined) {
-            self.leave_everywhere(target);
         }
     }
 
