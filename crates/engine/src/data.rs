@@ -160,7 +160,16 @@ impl Engine {
         }
     }
 
-    /// The routes have changed, and with them where packets go.
+    /// A route that led to a target is gone, and its packets may not go where they should.
+    pub(crate) fn forget_ordinary_anywhere(&mut self, target: Ipv6Addr) {
+        let mut last = None;
+        while let Some(id) = self.link_after(last) {
+            last = Some(id);
+            self.forget_ordinary(target, id);
+        }
+    }
+
+    /// The routes have changed, or the rules, and with them where packets go.
     pub(crate) fn forget_all_ordinary(&mut self) {
         for link in self.links.values_mut().filter(|link| !link.ordinary.targets.is_empty()) {
             link.ordinary.targets.clear();

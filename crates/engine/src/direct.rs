@@ -22,8 +22,7 @@ impl Engine {
     /// Answers by a `static` rule, unless the target has spoken on the asker's own link: it
     /// answers itself there (RFC 4389 section 4.1).
     pub(crate) fn answer_by_rule(&mut self, asker: Asker, target: Ipv6Addr, now: Instant) {
-        let is_here = self.bindings.get(target).is_some_and(|known| known.link == asker.link);
-        if is_here || self.sighted.contains((asker.link, target), now) {
+        if self.is_on_own_link(target, asker.link, now) {
             return self.counters.count(Discard::SameLink);
         }
         self.reply(asker, target, false, now);
@@ -145,6 +144,12 @@ impl Engine {
         }
         self.defended.insert((link, target), now + DEFENSE_INTERVAL, MOST_DEFENDED, now);
         self.advertise_to_all(link, target, false, false);
+    }
+
+    /// Whether a target that a `static` rule covers is itself on `link`, where the rule would answer.
+    pub(crate) fn is_on_own_link(&self, target: Ipv6Addr, link: LinkId, now: Instant) -> bool {
+        self.bindings.get(target).is_some_and(|known| known.link == link)
+            || self.sighted.contains((link, target), now)
     }
 
     /// Notes that an address speaks on `link`, if a `static` rule would answer for it there

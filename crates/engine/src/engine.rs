@@ -204,6 +204,7 @@ impl Engine {
             }
         }
         self.limit_groups();
+        self.forget_all_ordinary();
         self.scope.configure(self.config.prefixes.clone());
         self.on_addresses_changed(now);
         if self.config.routes != routes_before {

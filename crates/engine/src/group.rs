@@ -180,6 +180,7 @@ impl LinkGroups {
             member.joined = true;
             if let Some(ticket) = member.ticket.take() {
                 self.queue.remove(&ticket);
+                self.crowded_out.remove(&ticket);
             }
             self.joined += 1;
         }
@@ -478,5 +479,29 @@ mod tests {
         assert_eq!(on_link.next_due(&limits, due), None, "until the kernel has answered");
         on_link.accepted();
         assert_eq!(changes(&mut groups, &limits, due).len(), 3);
+    }
+
+    #[test]
+    fn mcl_05_a_join_ahead_of_others_is_not_taken_back_when_there_is_room() {
+        let limits = Limits { groups_per_link: 2, joins_per_second: 3, ..Limits::default() };
+        let mut groups = Groups::default();
+        (0..3).for_each(|last| groups.join(LINK, target(last), &limits, NOW));
+        let group = |last| solicited_node(target(last));
+        let first = [Change::Join(group(0)), Change::Join(group(1))];
+        assert_eq!(changes(&mut groups, &limits, NOW), first);
+        // Both are refused, and the rate of joins is used up when the first is taken after all.
+        let later = NOW + REFUSAL_WAIT * 4;
+        let on_link = groups.links.get_mut(&LINK).unwrap();
+        (0..2).for_each(|last| on_link.refused(group(last), NOW));
+        (0..2).for_each(|_| assert!(on_link.bucket.take(later)));
+        assert_eq!(changes(&mut groups, &limits, later), [Change::Join(group(0))]);
+        let on_link = groups.links.get_mut(&LINK).unwrap();
+        on_link.accepted();
+        assert_eq!(on_link.first(group(2), 2, later), Some(Change::Join(group(2))));
+        let much_later = later + Duration::from_secs(9);
+        assert_eq!(changes(&mut groups, &limits, much_later), [], "there is no room");
+        groups.leave(LINK, target(0));
+        let expected = [Change::Leave(group(0)), Change::Join(group(1))];
+        assert_eq!(changes(&mut groups, &limits, much_later), expected);
     }
 }

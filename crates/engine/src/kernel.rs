@@ -47,6 +47,7 @@ impl Engine {
             KernelEvent::RouteGone { target, own: false, .. } => {
                 self.fib.forget(target);
                 self.routes.foreign_vanished(target);
+                self.forget_ordinary_anywhere(target);
                 self.update_standing_of(target);
                 self.reconcile_route(target);
             }

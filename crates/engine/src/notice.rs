@@ -27,6 +27,8 @@ const MOST_REPEATED: usize = 100;
 const MOST_URGENT: usize = 256;
 /// Targets that wait for their turn outside of a round.
 const MOST_QUEUED: usize = 1024;
+/// Targets of which there turns out to be nothing to tell that one turn passes over at most.
+const MOST_PASSED: usize = 128;
 /// How long after a round neighbors are told of what could not be told in it: hosts that had been
 /// silent, and those that were forgotten together with the link.
 const LATE: Duration = Duration::from_secs(30);
@@ -57,8 +59,11 @@ struct Round {
     place: Place,
     /// What was asked for on the link most lately, the latest first.
     urgent: Vec<Ipv6Addr>,
-    told: usize,
+    /// Targets that were told of, or asked.
+    handled: usize,
     repeats: bool,
+    /// It does not go on before.
+    rests_until: Instant,
 }
 
 /// What of a round comes next. Bindings that come or go meanwhile do no harm.
@@ -81,6 +86,11 @@ enum Turn {
 impl Notices {
     fn has_work(&self) -> bool {
         self.round.is_some() || !self.queue.is_empty()
+    }
+
+    /// When the round goes on, if not now; none either if there is none.
+    fn rests_until(&self, now: Instant) -> Option<Instant> {
+        self.round.as_ref().map(|round| round.rests_until).filter(|until| *until > now)
     }
 }
 
@@ -111,8 +121,15 @@ impl Engine {
         }
         let urgent = self.seen.latest(known_as, MOST_URGENT);
         if let Some(link) = self.links.get_mut(&id) {
-            let round = Round { place: Place::Own(0), urgent, told: 0, repeats: false };
-            link.notices.round = Some(round);
+            link.notices.round = Some(Round {
+                place: Place::Own(0),
+                urgent,
+                handled: 0,
+                repeats: false,
+                rests_until: now,
+            });
+            // What an earlier round rests for is no reason to wait.
+            self.timers.set(&mut link.notices.due, Timer::Notice(id), None);
         }
         self.resume_notices(id, now);
     }
@@ -135,37 +152,41 @@ impl Engine {
         if !self.can_tell(id) {
             return;
         }
-        let mut wait = INTERVAL;
-        loop {
+        let mut next = now + INTERVAL;
+        for _ in 0..MOST_PASSED {
             let Some(link) = self.links.get_mut(&id) else { return };
+            if !link.notices.has_work() {
+                break;
+            }
             let turn = if let Some((target, audience)) = link.notices.queue.pop_front() {
                 match audience {
-                    Audience::All => self.tell_all(id, target, now),
+                    // It has answered since it was put there.
+                    Audience::All => self.tell_all(id, target, true, now),
                     Audience::Routers => self.tell_routers(id, target, now),
                 }
+            } else if let Some(until) = link.notices.rests_until(now) {
+                next = until;
+                break;
             } else if let Some(target) = self.next_of_round(id) {
-                let turn = self.tell_all(id, target, now);
+                let turn = self.tell_all(id, target, false, now);
                 if let Some(link) = self.links.get_mut(&id) {
                     link.notices.late_until = now + LATE;
                     if let Some(round) = &mut link.notices.round {
-                        round.told += usize::from(turn == Turn::Told);
+                        round.handled += usize::from(turn != Turn::Nothing);
                     }
                 }
                 turn
-            } else if self.repeats_round(id) {
-                wait = REPEAT_AFTER;
-                break;
             } else {
-                return;
+                self.finish_round(id, now);
+                Turn::Nothing
             };
             if turn != Turn::Nothing {
                 break;
             }
         }
         if let Some(link) = self.links.get_mut(&id) {
-            let at = now + wait;
             link.notices.free = now + INTERVAL;
-            let next = link.notices.has_work().then_some(at);
+            let next = link.notices.has_work().then_some(next);
             self.timers.set(&mut link.notices.due, Timer::Notice(id), next);
         }
     }
@@ -238,20 +259,22 @@ impl Engine {
         }
     }
 
-    /// Starts a round that is over once more if it was short, or ends it.
-    fn repeats_round(&mut self, id: LinkId) -> bool {
-        let Some(link) = self.links.get_mut(&id) else { return false };
-        let Some(round) = &mut link.notices.round else { return false };
-        if round.repeats || !(1..=MOST_REPEATED).contains(&round.told) {
-            link.notices.round = None;
-            return false;
+    /// Has a round that is over begin once more after a while if it was short, or ends it.
+    fn finish_round(&mut self, id: LinkId, now: Instant) {
+        let Some(notices) = self.links.get_mut(&id).map(|link| &mut link.notices) else { return };
+        let is_short = |round: &Round| (1..=MOST_REPEATED).contains(&round.handled);
+        match &mut notices.round {
+            Some(round) if !round.repeats && is_short(round) => {
+                (round.place, round.repeats) = (Place::Own(0), true);
+                round.rests_until = now + REPEAT_AFTER;
+            }
+            round => *round = None,
         }
-        (round.place, round.repeats) = (Place::Own(0), true);
-        true
     }
 
-    /// Tells everybody on a link that a target is reached through us, if it surely is.
-    fn tell_all(&mut self, id: LinkId, target: Ipv6Addr, now: Instant) -> Turn {
+    /// Tells everybody on a link that a target is reached through us, if it surely is. What another
+    /// proxy vouches for is sure only if it `has_answered` for this purpose.
+    fn tell_all(&mut self, id: LinkId, target: Ipv6Addr, has_answered: bool, now: Instant) -> Turn {
         let Some(link) = self.links.get(&id) else { return Turn::Nothing };
         if link.kernel_proxied.contains(&target) {
             return Turn::Nothing;
@@ -262,7 +285,7 @@ impl Engine {
         }
         let router = match self.decide(target, id) {
             Decision::Deny => None,
-            Decision::Static { .. } => (!self.sighted.contains((id, target), now)).then_some(false),
+            Decision::Static { .. } => (!self.is_on_own_link(target, id, now)).then_some(false),
             Decision::Route => match self.fib.get(target, Some(id)) {
                 Some(Answer(route)) => away(route, id).map(|away| away.is_own),
                 None => None,
@@ -276,7 +299,7 @@ impl Engine {
             Decision::Probe(_) | Decision::Uncovered => {
                 let Some(binding) = self.bindings.get_mut(target) else { return Turn::Nothing };
                 let (place, router) = (binding.link, binding.router);
-                let is_sure = binding.is_reachable(now) && binding.by_owner;
+                let is_sure = binding.is_reachable(now) && (binding.by_owner || has_answered);
                 let is_contested = binding.tentative.is_some() || binding.claim.is_some();
                 if is_contested
                     || !self.may_tell(target, id, place)

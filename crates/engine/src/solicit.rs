@@ -183,7 +183,7 @@ impl Engine {
         let router = match decision {
             Decision::Deny => None,
             _ if self.holds_elsewhere(target) => Some(true),
-            Decision::Static { .. } => Some(false),
+            Decision::Static { .. } => (!self.is_on_own_link(target, link, now)).then_some(false),
             Decision::Route => match self.fib.get(target, Some(link)) {
                 Some(Answer(route)) => away(route, link).map(|away| away.is_own),
                 None => return self.find_route(target, Some(link), Purpose::Late(asker), now),

@@ -542,6 +542,18 @@ fn lnk_10_the_address_of_the_uplink_is_defended_on_the_lan() {
 }
 
 #[test]
+fn lnk_10_what_left_where_it_should_is_watched_again_when_its_route_is_gone() {
+    let mut bench = Bench::with_tun();
+    bench.foreign_route(X, TUN);
+    bench.kernel_sends_data(TUN, X);
+    assert_eq!(bench.engine.watched_data(TUN, bench.now).except, [X]);
+    let before = bench.engine.data_revision();
+    bench.foreign_route_gone(X);
+    assert!(bench.engine.watched_data(TUN, bench.now).except.is_empty());
+    assert!(bench.engine.data_revision() > before);
+}
+
+#[test]
 fn lnk_10_what_leaves_for_hosts_in_the_tunnel_does_not_wake_us_for_ever() {
     let mut bench = Bench::with_tun();
     let watched = |bench: &Bench| bench.engine.watched_data(TUN, bench.now);

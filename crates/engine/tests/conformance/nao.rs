@@ -5,7 +5,8 @@ use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use magpie_engine::{
-    Announce, BindingState, Config, Discard, Input, KernelEvent, LinkConfig, NaSource, Prefixes,
+    Announce, BindingState, Config, Discard, Input, KernelEvent, LinkConfig, LinkId, NaSource,
+    Prefixes,
 };
 use magpie_wire::{Message, Packet};
 
@@ -356,6 +357,71 @@ fn nao_14_after_a_takeover_neighbors_are_told_where_to_send() {
     let told = |target| format!("dn mB>33:33:00:00:00:01 fe80::11>ff02::1 NA {target} RO +TLLA mB");
     assert_eq!(on_dn, [told("P::10"), told("fe80::11")]);
     assert_eq!(bench.announce(Some(THIRD)), 0);
+}
+
+#[test]
+fn nao_14_hosts_behind_another_proxy_are_announced_once_they_have_answered() {
+    let mut bench = Bench::new();
+    for number in 0..20 {
+        bench.host(p(0x1000 + number), DN, station(1));
+        // What a proxy says: without the O flag.
+        bench.stations.last_mut().expect("it was just added").flags = "S";
+        bench.hear(UP, &ns(p(0x1000 + number)));
+        bench.advance(Duration::from_secs(1));
+    }
+    bench.known(X, DN);
+    bench.forget_log();
+    bench.link(UP, station(0x99), true);
+    bench.advance(Duration::from_secs(3));
+    let told: BTreeSet<_> = told_on_up(&bench).into_iter().collect();
+    assert_eq!(told.len(), 2 + 20 + 1, "{told:?}");
+    bench.advance(Duration::from_secs(10));
+    let asked = bench.sent().filter(|sent| matches!(sent.packet.message, Message::Solicit(_)));
+    // Once for the round and once for its repetition.
+    assert!(asked.count() <= 2 * 21);
+}
+
+#[test]
+fn nao_14_a_short_round_is_repeated_when_it_is_time_and_no_sooner() {
+    let mut bench = Bench::known_x();
+    bench.link(UP, station(0x99), true);
+    bench.advance(Duration::from_secs(1));
+    // Meanwhile there is something else to tell.
+    bench.host(p(0x31), DN, station(0x31));
+    bench.hear(DN, &ns(X).by(station(0x31), p(0x31)));
+    bench.advance(Duration::from_secs(20));
+    let said = bench.heard_in_time();
+    let told = |target: &str| -> Vec<_> {
+        let is_it = |said: &str| said.contains(&format!("ff02::1 NA {target} "));
+        said.iter().filter(|(_, said)| is_it(said)).map(|(at, _)| *at).collect()
+    };
+    let [first, second] = told("P::21")[..] else { panic!("{said:?}") };
+    assert!((3_000..3_100).contains(&(second - first)), "{said:?}");
+    assert!(told("P::31").first().is_some_and(|at| *at < 1_100), "{said:?}");
+}
+
+#[test]
+fn nao_14_the_next_change_does_not_wait_for_the_repetition_of_the_last() {
+    let mut bench = Bench::known_x();
+    for number in 0..3 {
+        bench.link(UP, station(0x90 + number), true);
+        bench.advance_ms(500);
+        assert!(told_on_up(&bench).contains(&X), "change {number}");
+        bench.forget_log();
+    }
+}
+
+#[test]
+fn nao_14_what_is_not_told_of_does_not_end_the_round() {
+    let mut bench = Bench::new();
+    for number in 0..300 {
+        bench.known_at(p(0x1000 + number), DN, station(number));
+        bench.foreign_route(p(0x1000 + number), LinkId(99));
+    }
+    bench.known_at(p(0x2000), DN, station(0x2000));
+    bench.link(UP, station(0x9999), true);
+    bench.advance(Duration::from_secs(1));
+    assert_eq!(told_on_up(&bench), [ip("fe80::10"), p(0x10), p(0x2000)]);
 }
 
 #[test]

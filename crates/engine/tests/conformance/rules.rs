@@ -96,6 +96,29 @@ fn nsi_30_a_static_rule_is_silent_about_who_speaks_on_the_link_itself() {
 }
 
 #[test]
+fn nao_14_a_static_target_on_the_link_itself_is_not_announced_there() {
+    let mut bench = Bench::with(responder(vec![
+        rule("2001:db8:1::21/128", &[UP], Method::Static),
+        rule("2001:db8:1::/64", &[DN], Method::Probe { to: members(&[UP]) }),
+    ]));
+    bench.hear(UP, &ns(X));
+    assert_eq!(bench.heard(), [ok_na(X)]);
+    bench.host(X, UP, MH);
+    bench.hear(UP, &ns(Y).by(MH, X));
+    assert_eq!(bench.place(X), "up mH reachable");
+    bench.forget_log();
+    bench.announce(None);
+    bench.advance(Duration::from_secs(10));
+    let said = bench.heard();
+    assert!(said.iter().any(|said| said.contains(" NA P::10 ")), "{said:?}");
+    assert!(
+        said.iter()
+            .all(|said| !said.contains("up mA>33:33:00:00:00:01 fe80::10>ff02::1 NA P::21 ")),
+        "{said:?}"
+    );
+}
+
+#[test]
 fn dad_13_a_static_prefix_defends_nothing_and_a_static_address_itself() {
     let mut bench = answering(Method::Static);
     bench.ignores(UP, &dad(X, EVIL), Discard::Unverified);
