@@ -36,18 +36,36 @@ const BUSY_WAIT: Duration = Duration::from_secs(1);
 const MULTICAST_UPKEEP: u8 = 2;
 
 impl Engine {
-    /// Begins quick probing of the known place of a target, unless that is under way.
+    /// Begins quick probing of the known place of a target, unless that is under way or everybody
+    /// is asked for the target.
     pub(crate) fn verify(&mut self, target: Ipv6Addr, now: Instant) {
         let searching = self
             .resolutions
             .get(&target)
             .is_some_and(|resolution| matches!(resolution.phase, Phase::Search(_)));
+        if !searching {
+            self.begin_verification(target, now);
+        }
+        self.update_binding_timer(target);
+    }
+
+    /// Does the same when the link of the target has come up. A search that began while nobody
+    /// could be asked there may have left it out.
+    pub(crate) fn verify_at(&mut self, target: Ipv6Addr, link: LinkId, now: Instant) {
+        let Some(member) = self.member(link) else { return };
+        let asked = self.resolutions.get(&target).is_some_and(|it| it.asks(link, member));
+        if !asked {
+            self.begin_verification(target, now);
+        }
+        self.update_binding_timer(target);
+    }
+
+    fn begin_verification(&mut self, target: Ipv6Addr, now: Instant) {
         let Some(binding) = self.bindings.get_mut(target) else { return };
-        if binding.verification.is_none() && !searching {
+        if binding.verification.is_none() {
             binding.verification = Some(Verification { sent: 0, next: now, fresh: false });
             self.continue_verification(target, now);
         }
-        self.update_binding_timer(target);
     }
 
     /// Carries out everything that has become due for a binding.

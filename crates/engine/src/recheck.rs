@@ -94,7 +94,7 @@ impl Engine {
                 if let Some(link) = self.links.get_mut(&id) {
                     link.recheck.last = Some(target);
                 }
-                self.verify(target, now);
+                self.verify_at(target, id, now);
             }
             next = self.next_to_recheck(id).map(|_| now + INTERVAL);
         }

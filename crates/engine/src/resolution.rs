@@ -98,6 +98,16 @@ impl Resolution {
         self.askers.iter().flatten().copied()
     }
 
+    /// Whether the search asks on `link`, which is `member`.
+    pub(crate) fn asks(&self, link: LinkId, member: Member) -> bool {
+        match self.phase {
+            Phase::Search(search) => {
+                (search.widened || link != self.origin) && search.to.contains(member)
+            }
+            Phase::Verify | Phase::Route => false,
+        }
+    }
+
     /// Whether the search asks, or hears the kernel ask, on `link`, which is `member`.
     pub(crate) fn searches(&self, link: LinkId, member: Member) -> bool {
         match self.phase {

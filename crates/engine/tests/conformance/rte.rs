@@ -186,6 +186,19 @@ fn rte_05_a_link_that_was_down_is_verified_and_restored() {
 }
 
 #[test]
+fn rte_05_who_was_searched_for_meanwhile_is_asked_where_it_was() {
+    let mut bench = Bench::known_x();
+    bench.link(DN, MB, false);
+    bench.route_gone(X);
+    bench.address_gone(DN, "fe80::11".parse().unwrap());
+    bench.link(DN, MB, true);
+    // The kernel still has packets for X, and nobody can be asked on dn for want of an address.
+    bench.kernel(KernelEvent::Miss { link: DN, target: X });
+    bench.address(DN, "fe80::11/64");
+    assert_eq!(bench.routes.get(&X), Some(&DN));
+}
+
+#[test]
 fn rte_05_no_route_leads_to_a_link_that_is_down() {
     const NETWORK_IS_DOWN: i32 = 100;
     let mut bench = Bench::known_x();
