@@ -56,6 +56,10 @@ impl DelayedQueue {
         self.queue.keys().next().map(|(at, _)| *at)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
     pub(crate) fn clear(&mut self) {
         self.queue.clear();
     }

@@ -56,6 +56,11 @@ impl Fib {
         self.known.get(&(target, from)).copied()
     }
 
+    /// Returns how many answers are remembered and questions under way.
+    pub(crate) fn len(&self) -> usize {
+        self.known.len() + self.asked.len()
+    }
+
     /// Whether this host's own packets to `target` surely leave by `link`.
     pub(crate) fn leads_to(&self, target: Ipv6Addr, link: LinkId) -> bool {
         let found = self.get(target, None).and_then(|answer| answer.0);

@@ -96,6 +96,11 @@ impl Groups {
         }
     }
 
+    /// Returns how many memberships are needed, or were and are still to be ended.
+    pub(crate) fn len(&self) -> usize {
+        self.links.values().map(|groups| groups.members.len()).sum()
+    }
+
     /// Takes all memberships on a link, to end them.
     fn take(&mut self, link: LinkId) -> Option<LinkGroups> {
         self.requests.retain(|_, (on, _)| *on != link);

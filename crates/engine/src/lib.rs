@@ -48,6 +48,7 @@ mod scope;
 mod search;
 mod seen;
 mod send;
+mod sizes;
 mod solicit;
 mod standing;
 mod time;
@@ -68,6 +69,7 @@ pub use rules::{
     ExpressionWarningKind, Expressions, List, ListKind, Method, Rule, RulePrefix, Rules,
 };
 pub use seen::SeenTarget;
+pub use sizes::Sizes;
 pub use time::Instant;
 pub use timer::{Timer, Wakeup};
 pub use view::{BindingState, BindingView, HostRouteView, RouteStatus, RouteView};

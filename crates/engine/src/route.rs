@@ -69,6 +69,11 @@ impl Acked {
 }
 
 impl Routes {
+    /// Returns how many host routes are wanted or known, requests apart.
+    pub(crate) fn len(&self) -> usize {
+        self.table.len() + self.foreign.len()
+    }
+
     /// States where the route to `target` should lead; `reconcile` makes it so.
     pub(crate) fn want(&mut self, target: Ipv6Addr, link: Option<LinkId>) {
         if link.is_some() || self.table.contains_key(&target) {

@@ -77,6 +77,10 @@ impl Timers {
         self.queue.pop_first().map(|(_, timer)| timer)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
     pub(crate) fn clear(&mut self) {
         self.queue.clear();
     }
