@@ -5,17 +5,17 @@ use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use ipnet::Ipv6Net;
-use magpie_engine::{Engine, Input, KernelEvent, LinkId, Member};
+use magpie_engine::{Engine, Event, Input, KernelEvent, LinkId, Member};
 
-use crate::NodeId;
 use crate::frame::Frame;
 use crate::interface::{Interface, Stack, Validity};
 use crate::invariants::Breach;
 use crate::kernel::{PREFIX_LEN, Port};
 use crate::medium::Station;
-use crate::node::{Ack, Waiting};
+use crate::node::{Ack, Node, Waiting};
 use crate::trace::{Change, Entry};
 use crate::world::{Happening, World, node_link_local, node_lladdr};
+use crate::{HostId, NodeId};
 
 /// How soon a new interface gets its addresses, at most, if nobody delays it.
 const CONFIGURATION_DELAY: Duration = Duration::from_millis(100);
@@ -48,6 +48,7 @@ impl World {
         state.next_link += 1;
         let lladdr = node_lladdr(node, segment, generation);
         let interface = Interface::new(lladdr, Stack::Linux, true);
+        state.segments.insert(link, segment);
         state.kernel.ports.insert(link, Port::new(interface, segment, member));
         if member == Member::default() {
             state.kernel.on_link = link;
@@ -162,6 +163,15 @@ impl World {
         let kernel = &self.node(node).kernel;
         let port = kernel.port_on(segment).and_then(|link| kernel.ports.get(&link));
         port.is_some_and(|port| port.running() && port.interface.link_local().is_some())
+    }
+
+    /// Whether the kernel of a node knows a host as a neighbor on a link where it is not.
+    pub fn misleads(&self, node: NodeId, host: HostId) -> bool {
+        let Some(address) = self.hosts[host.0].address() else { return false };
+        let mut ports = self.node(node).kernel.ports.values();
+        ports.any(|port| {
+            Some(port.segment) != self.link_of(host) && port.interface.neighbor(address).is_some()
+        })
     }
 
     /// The process goes on. It takes the answers that it waited for; if a deadline has passed
@@ -286,7 +296,7 @@ impl World {
         };
         let gateway = self.gateway_on(segment);
         for host in 0..self.hosts.len() {
-            let host = crate::HostId(host);
+            let host = HostId(host);
             let state = &mut self.hosts[host.0];
             if state.link != Some(segment) || !state.awake || self.router == Some(host) {
                 continue;
@@ -303,6 +313,25 @@ impl World {
         let port = self.node(node).kernel.ports.get(&link).filter(|port| port.running());
         if let Some(segment) = port.map(|port| port.segment) {
             self.transmit(segment, Station::Node(node), frame);
+        }
+    }
+
+    /// Gives back to the engine the hosts that went with their link or prefix, if that is back.
+    pub(crate) fn recall(&mut self, node: NodeId) {
+        let now = self.now();
+        let state = self.node_mut(node);
+        let Some(engine) = &state.engine else { return };
+        let prefixes: Vec<_> = engine.prefixes(now).map(|scope| scope.prefix).collect();
+        let mut back = Vec::new();
+        let Node { memory, kernel, watch, .. } = state;
+        memory.retain(|target, (segment, lladdr)| {
+            let link = kernel.port_on(*segment).filter(|link| watch.knows(*link));
+            let link = link.filter(|_| prefixes.iter().any(|prefix| prefix.contains(target)));
+            back.extend(link.map(|link| (*target, link, *lladdr)));
+            link.is_none()
+        });
+        for (target, link, lladdr) in back {
+            self.handle(node, Input::Restore { target, link, lladdr });
         }
     }
 
@@ -334,5 +363,21 @@ impl World {
     fn schedule_beacon(&mut self, node: NodeId, link: LinkId) {
         let soon = BEACON_DELAY.mul_f64(self.rng.f64());
         self.schedule(self.now() + soon, Happening::Beacon { node, link });
+    }
+}
+
+impl Node {
+    /// Keeps in mind hosts that went with their link or prefix, as the program does.
+    pub(crate) fn remember(&mut self, event: &Event) {
+        match *event {
+            Event::Displaced { target, link, lladdr } => {
+                let segment = self.segments.get(&link);
+                self.memory.extend(segment.map(|segment| (target, (*segment, lladdr))));
+            }
+            Event::Found { target, .. } | Event::Moved { target, .. } => {
+                self.memory.remove(&target);
+            }
+            _ => {}
+        }
     }
 }

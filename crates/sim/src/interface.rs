@@ -363,7 +363,12 @@ impl Interface {
 
     /// Turns what the neighbor cache wants into frames and alarms.
     fn carry_out(&mut self, effects: &mut Vec<Effect>) {
-        let lladdr = self.lladdr;
+        let (lladdr, link_local) = (self.lladdr, self.link_local());
+        let holds = |address| {
+            self.addresses
+                .iter()
+                .any(|own| own.address == address && own.validity == Validity::Valid)
+        };
         effects.extend(self.deeds.drain(..).map(|deed| match deed {
             Deed::Transmit { to, payload: Payload::Datagram(datagram) } => {
                 Effect::Send(Frame::Data { destination: to, datagram })
@@ -373,6 +378,8 @@ impl Interface {
             }
             Deed::Solicit { target, source, to } => {
                 let group = solicited_node(target);
+                // The address that it asked from at first may be gone.
+                let source = if holds(source) { source } else { link_local.unwrap_or(source) };
                 let solicit = Solicit { target, source_lladdr: Some(lladdr), nonce: None };
                 Effect::Send(Frame::nd(Packet {
                     ethernet_source: lladdr,

@@ -161,6 +161,11 @@ impl Watch {
         }
     }
 
+    /// Whether the engine knows of a link.
+    pub(crate) fn knows(&self, link: LinkId) -> bool {
+        self.links.contains_key(&link)
+    }
+
     /// Returns the links that the engine knows and the kernel does not have any longer.
     pub(crate) fn links_gone(&self, kernel: &Kernel) -> impl Iterator<Item = LinkId> {
         let gone = self.links.keys().filter(|link| !kernel.ports.contains_key(link));
@@ -351,7 +356,6 @@ impl Watch {
     ) -> Result<(), Breach> {
         let target = advert.target;
         let check = |holds, rule| if holds { Ok(()) } else { Err(Breach { target, rule }) };
-        check(is_proxiable(target), "only addresses that hosts have are advertised")?;
         check(
             !(advert.solicited && packet.destination.is_multicast()),
             "a solicited advertisement goes to the asker alone",
@@ -360,7 +364,18 @@ impl Watch {
             !(advert.solicited && advert.overrides),
             "a solicited advertisement does not override",
         )?;
-        check(!self.holds(link, target), "the kernel alone answers for its own address on a link")?;
+        let since = |at: Option<&Instant>| at.map(|at| now.since(*at));
+        let moved = since(self.moved.get(&target)).is_some_and(|age| age <= ANNOUNCEMENT);
+        let readdressed = since(self.readdressed.get(&link)).is_some_and(|age| age <= READDRESSED);
+        if advert.overrides && !moved {
+            check(readdressed, "only a move overrides, or another link-layer address of ours")?;
+            self.announces(link, target, now)?;
+        }
+        if self.holds(link, target) {
+            // Linux does not tell by itself that its link-layer address has changed.
+            return check(advert.overrides, "the kernel alone answers for its own address");
+        }
+        check(is_proxiable(target), "only addresses that hosts have are advertised")?;
         if kernel.owns(target) {
             return Ok(());
         }
@@ -374,35 +389,32 @@ impl Watch {
                 "the group is joined before its first advertisement",
             );
         }
+        let to_routers = packet.destination == ALL_ROUTERS;
         check(
-            packet.destination == ALL_NODES
-                || (packet.destination == ALL_ROUTERS && !advert.overrides),
+            packet.destination == ALL_NODES || (to_routers && !advert.overrides),
             "an unsolicited advertisement goes to everybody, or to the routers",
         )?;
-        let since = |at: Option<&Instant>| at.map(|at| now.since(*at));
-        let moved = since(self.moved.get(&target)).is_some_and(|age| age <= ANNOUNCEMENT);
-        if advert.overrides || packet.destination == ALL_ROUTERS {
-            let readdressed =
-                since(self.readdressed.get(&link)).is_some_and(|age| age <= READDRESSED);
-            check(
-                !advert.overrides || moved || readdressed,
-                "only a move overrides, or another link-layer address of ours",
-            )?;
+        if advert.overrides || to_routers {
             check(
                 leads_to.is_some_and(|to| to != link) || untold,
                 "what is announced has its host route, and is elsewhere",
             )?;
         }
-        if moved || !advert.overrides {
-            return Ok(());
-        }
+        Ok(())
+    }
+
+    /// Counts an announcement that comes of no move.
+    fn announces(&mut self, link: LinkId, target: Ipv6Addr, now: Instant) -> Result<(), Breach> {
         let fresh = Asked { last: now, streak: 0, interrupted: false };
         let announced = self.announced.entry(link).or_insert(fresh);
         if now.since(announced.last) >= Duration::from_secs(1) {
             *announced = Asked { last: now, streak: 0, interrupted: false };
         }
         announced.streak += 1;
-        check(announced.streak <= ANNOUNCEMENTS_PER_SECOND, "announcements are paced")
+        if announced.streak > ANNOUNCEMENTS_PER_SECOND {
+            return Err(Breach { target, rule: "announcements are paced" });
+        }
+        Ok(())
     }
 
     /// Whether the engine knows an address as assigned to a link for good.

@@ -6,6 +6,9 @@
 //! must never break; whoever breaks one is shown with the seed and the events that led to it.
 #![forbid(unsafe_code)]
 
+use std::num::NonZero;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 mod churn;
 mod frame;
 mod habits;
@@ -25,7 +28,7 @@ pub use habits::{Habits, Talks};
 pub use host::Roam;
 pub use interface::{Stack, Validity};
 pub use medium::Medium;
-pub use world::{OUTSIDE, SUBNET, World};
+pub use world::{Attempt, OUTSIDE, SUBNET, World};
 
 /// A host of a [`World`].
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -48,6 +51,30 @@ pub fn seeds(usual: std::ops::Range<u64>) -> std::ops::Range<u64> {
         }
         Err(_) => usual,
     }
+}
+
+/// Runs something with each seed, on all processors, and prints the seed before.
+///
+/// # Panics
+///
+/// If one of the runs does.
+pub fn spread(seeds: std::ops::Range<u64>, run: impl Fn(u64) + Sync) {
+    let next = AtomicU64::new(seeds.start);
+    let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if !seeds.contains(&seed) {
+                        return;
+                    }
+                    println!("seed {seed}; replay with MAGPIE_SIM_SEED={seed}");
+                    run(seed);
+                }
+            });
+        }
+    });
 }
 
 /// Returns every pair of hosts.

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use magpie_engine::{
     BindingView, Config, Counters, Egress, Engine, Event, FoundRoute, Input, Instant, KernelEvent,
-    KernelOp, LinkId, Output, RequestId,
+    KernelOp, LinkId, Output, RequestId, Sizes,
 };
+
+use magpie_wire::LinkAddr;
 
 use crate::NodeId;
 use crate::frame::Frame;
@@ -48,6 +50,10 @@ pub(crate) struct Node {
     pub(crate) waiting: Option<Waiting>,
     /// How often the link-layer address on a segment has become another.
     pub(crate) generations: BTreeMap<LinkId, u8>,
+    /// Hosts that the program remembers: they went with their link or prefix.
+    pub(crate) memory: BTreeMap<Ipv6Addr, (LinkId, Option<LinkAddr>)>,
+    /// Which segment each interface is, or was, connected to.
+    pub(crate) segments: BTreeMap<LinkId, LinkId>,
     /// The number that the next interface gets.
     pub(crate) next_link: u32,
     pub(crate) events: Vec<(Instant, Event)>,
@@ -82,6 +88,7 @@ pub(crate) enum Ack {
 
 impl Node {
     pub(crate) fn new(kernel: Kernel, address: Ipv6Addr, config: Config) -> Self {
+        let segments = kernel.ports.iter().map(|(link, port)| (*link, port.segment)).collect();
         Self {
             kernel,
             config,
@@ -93,6 +100,8 @@ impl Node {
             address,
             waiting: None,
             generations: BTreeMap::new(),
+            memory: BTreeMap::new(),
+            segments,
             next_link: FIRST_NEW_LINK,
             events: Vec::new(),
             wake: None,
@@ -125,6 +134,7 @@ impl World {
         let state = self.node_mut(node);
         state.engine = None;
         state.waiting = None;
+        state.memory.clear();
         state.life += 1;
         // Memberships end with their socket.
         state.kernel.groups.clear();
@@ -189,6 +199,11 @@ impl World {
         self.node(node).engine.as_ref().map(Engine::counters)
     }
 
+    /// Returns how much the engine of a node remembers, if it runs.
+    pub fn sizes(&self, node: NodeId) -> Option<Sizes> {
+        self.node(node).engine.as_ref().map(Engine::sizes)
+    }
+
     /// Returns what the engine of a node has reported, with its time.
     pub fn events(&self, node: NodeId) -> &[(Instant, Event)] {
         &self.node(node).events
@@ -230,7 +245,13 @@ impl World {
         let Some(link) = link.filter(|_| state.powered) else { return self.give_effects(effects) };
         match frame {
             Frame::Nd { packet, .. } => {
-                state.kernel.receive(link, packet, now, &mut self.rng, &mut effects);
+                let own = state.kernel.ports.get(&link).map(|port| port.interface.lladdr);
+                // What an access point echoes does not get as far as the kernel's protocols: Linux
+                // drops it where frames of Wi-Fi become those of Ethernet. The engine sees it, as
+                // other drivers would show it.
+                if own != Some(packet.ethernet_source) {
+                    state.kernel.receive(link, packet, now, &mut self.rng, &mut effects);
+                }
                 self.kernel_effects(node, link, effects);
                 self.show(node, link, frame, false);
             }
@@ -338,6 +359,9 @@ impl World {
             self.node_mut(node).watch.told(&event, now);
         }
         self.drive(node, |engine, now| engine.handle(input, now));
+        if matches!(input, Input::Kernel(_)) && !self.node(node).memory.is_empty() {
+            self.recall(node);
+        }
     }
 
     pub(crate) fn drive(&mut self, node: NodeId, step: impl FnOnce(&mut Engine, Instant)) {
@@ -398,6 +422,7 @@ impl World {
             }
             Output::Event(event) => {
                 state.watch.reported(&event, now);
+                state.remember(&event);
                 state.events.push((now, event));
                 self.trace(Entry::Event { node, event });
             }

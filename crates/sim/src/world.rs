@@ -50,6 +50,15 @@ pub struct World {
     pub(crate) duplicates_allowed: bool,
 }
 
+/// What came of an attempt of hosts to reach each other.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// When the last of them did that succeeded.
+    pub latest: Instant,
+    /// Who did not reach whom.
+    pub open: Vec<(HostId, HostId)>,
+}
+
 /// Something that is going to happen.
 pub(crate) enum Happening {
     Deliver {
@@ -327,6 +336,13 @@ impl World {
         ping
     }
 
+    /// Sends an echo request from another address of a host than its first.
+    pub fn ping_as(&mut self, from: HostId, source: Ipv6Addr, to: Ipv6Addr) -> PingId {
+        let ping = self.next_ping();
+        self.send(from, Datagram::request(source, to, ping));
+        ping
+    }
+
     /// Sends an echo request from the Internet through the router.
     pub fn ping_from_outside(&mut self, to: Ipv6Addr) -> PingId {
         let ping = self.next_ping();
@@ -376,6 +392,19 @@ impl World {
     /// If some pair does not within the time.
     pub fn converge(&mut self, pairs: &[(HostId, HostId)], within: Duration) -> Duration {
         let start = self.now;
+        let closed = self.attempt(pairs, within);
+        if let Some((from, to)) = closed.open.first() {
+            let (open, all) = (closed.open.len(), pairs.len() * 2);
+            eprintln!("{open} of {all} ways are closed; {from:?} to {to:?}");
+            let target = self.hosts[to.0].address().unwrap_or(Ipv6Addr::UNSPECIFIED);
+            self.fail(Breach { target, rule: "hosts that are there reach each other" });
+        }
+        closed.latest.since(start)
+    }
+
+    /// Has every pair exchange data both ways, as long as that takes and at most for some time.
+    pub fn attempt(&mut self, pairs: &[(HostId, HostId)], within: Duration) -> Attempt {
+        let start = self.now;
         let mut latest = start;
         let mut open: Vec<(HostId, HostId, Vec<PingId>)> = pairs
             .iter()
@@ -393,15 +422,9 @@ impl World {
                 latest = answer.map_or(latest, |answer| latest.max(answer));
                 answer.is_none()
             });
-            let Some((from, to, _)) = open.first() else { return latest.since(start) };
-            if self.now.since(start) >= within {
-                let target = self.hosts[to.0].address().unwrap_or(Ipv6Addr::UNSPECIFIED);
-                eprintln!(
-                    "{} of {} ways are closed; {from:?} to {to:?}",
-                    open.len(),
-                    pairs.len() * 2
-                );
-                self.fail(Breach { target, rule: "hosts that are there reach each other" });
+            if open.is_empty() || self.now.since(start) >= within {
+                let open = open.into_iter().map(|(from, to, _)| (from, to)).collect();
+                return Attempt { latest, open };
             }
         }
     }
@@ -454,6 +477,25 @@ impl World {
     /// Returns the link that a host is on.
     pub fn link_of(&self, host: HostId) -> Option<LinkId> {
         self.hosts[host.0].link
+    }
+
+    /// Whether a host is awake, on a link, and has finished duplicate address detection.
+    pub fn present(&self, host: HostId) -> bool {
+        self.hosts[host.0].present()
+    }
+
+    /// Whether a host is awake and on a link, and detects duplicates of its address.
+    pub fn is_joining(&self, host: HostId) -> bool {
+        let state = &self.hosts[host.0];
+        let tentative = state
+            .address()
+            .is_some_and(|address| state.interface.validity(address) == Some(Validity::Tentative));
+        tentative && state.awake && state.link.is_some()
+    }
+
+    /// Returns when a host last moved, fell asleep, woke or joined.
+    pub fn changed(&self, host: HostId) -> Instant {
+        self.hosts[host.0].changed
     }
 
     /// Returns where a host believes a neighbor to be.

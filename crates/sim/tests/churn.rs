@@ -125,6 +125,28 @@ fn lnk_12_link_that_is_switched_off_and_on_is_taken_up_again() {
 }
 
 #[test]
+fn lnk_13_nao_14_neighbors_are_told_of_another_link_layer_address() {
+    for seed in seeds(0..10) {
+        for config in configs() {
+            let mut network = Network::new(seed, config);
+            for round in 0..8 {
+                let Network { world, node, up, down, .. } = &mut network;
+                let link = if round % 2 == 0 { *down } else { *up };
+                if round < 4 {
+                    world.readdress(*node, link);
+                } else {
+                    world.replace(*node, link, true, Duration::ZERO);
+                }
+                network.await_links();
+                network.converge(&format!("seed {seed}, round {round}"));
+                network.agrees();
+                network.world.run_for(Duration::from_secs(seed * 10));
+            }
+        }
+    }
+}
+
+#[test]
 fn carrier_that_flaps_is_no_promise_and_no_loss() {
     for seed in seeds(0..10) {
         for config in configs() {

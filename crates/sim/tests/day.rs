@@ -1,12 +1,10 @@
 //! A simulated day of a large network: five hundred hosts on three lossy links, one of them
 //! Wi-Fi, that talk, walk about, sleep, leave and come back; with ten seeds.
 
-use std::num::NonZero;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use magpie_engine::Config;
-use magpie_sim::{Habits, HostId, Medium, World, seeds};
+use magpie_sim::{Habits, HostId, Medium, World, seeds, spread};
 
 const HOSTS: usize = 500;
 const DAY: Duration = Duration::from_secs(86_400);
@@ -16,23 +14,7 @@ const FAILURES: u64 = 20;
 
 #[test]
 fn five_hundred_hosts_live_through_a_day() {
-    let seeds = seeds(1..11);
-    let next = AtomicU64::new(seeds.start);
-    let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
-    std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if !seeds.contains(&seed) {
-                        return;
-                    }
-                    println!("seed {seed}; replay with MAGPIE_SIM_SEED={seed}");
-                    live(seed);
-                }
-            });
-        }
-    });
+    spread(seeds(1..11), live);
 }
 
 fn live(seed: u64) {
