@@ -17,9 +17,10 @@ pub(crate) struct Asker {
     pub(crate) lladdr: LinkAddr,
     /// Asked everybody, not just us.
     pub(crate) multicast: bool,
-    /// Wants to be told what is true now (RFC 3971 section 5.3.2): its solicitation had a nonce.
-    /// Hosts send none outside of duplicate address detection, other Magpies always do.
-    pub(crate) wants_fresh: bool,
+    /// The beginning of the nonce of its solicitation: it wants to be told what is true now (RFC
+    /// 3971 section 5.3.2). Hosts send none outside of duplicate address detection, other Magpies
+    /// always do.
+    pub(crate) nonce: Option<u64>,
 }
 
 /// A lookup under way for a target.

@@ -23,6 +23,10 @@ pub struct SeenTarget {
     pub last: Duration,
 }
 
+/// Who asked: the address, and the beginning of the nonce if there was one, which is another one
+/// for each question.
+pub(crate) type Questioner = (Ipv6Addr, Option<u64>);
+
 /// Targets asked for lately, in a table that never grows.
 ///
 /// A target has its place in one of the rows, which its hash tells. When the row is full, the
@@ -44,7 +48,7 @@ struct Seen {
     first: Instant,
     last: Instant,
     /// Who got the last two answers, and when, the latest first.
-    answers: [Option<(Ipv6Addr, Instant)>; 2],
+    answers: [Option<(Questioner, Instant)>; 2],
 }
 
 impl SeenTargets {
@@ -81,7 +85,7 @@ impl SeenTargets {
         &mut self,
         target: Ipv6Addr,
         link: LinkId,
-        asker: Ipv6Addr,
+        asker: Questioner,
         window: Duration,
         now: Instant,
     ) -> bool {
@@ -170,7 +174,7 @@ mod tests {
         seen.ask(target(1), LINK, at(10));
         seen.ask(target(1), LINK, at(20));
         let window = Duration::from_secs(5);
-        assert!(seen.answer(target(1), LINK, target(9), window, at(20)));
+        assert!(seen.answer(target(1), LINK, (target(9), None), window, at(20)));
         seen.ask(target(1), LinkId(3), at(20));
         let list = seen.list(at(30));
         let first = SeenTarget {
@@ -189,12 +193,14 @@ mod tests {
     fn an_asker_gets_two_answers_in_a_window() {
         let mut seen = SeenTargets::new(16, 1);
         let window = Duration::from_secs(5);
-        let mut answer =
-            |asker, seconds| seen.answer(target(1), LINK, target(asker), window, at(seconds));
+        let mut answer = |asker, seconds| {
+            seen.answer(target(1), LINK, (target(asker), None), window, at(seconds))
+        };
         assert!(answer(9, 20), "it was never asked for, so there is nothing to count");
         seen.ask(target(1), LINK, at(20));
-        let mut answer =
-            |asker, seconds| seen.answer(target(1), LINK, target(asker), window, at(seconds));
+        let mut answer = |asker, seconds| {
+            seen.answer(target(1), LINK, (target(asker), None), window, at(seconds))
+        };
         assert!(answer(9, 20) && answer(9, 21));
         assert!(!answer(9, 24));
         assert!(answer(9, 25) && answer(8, 25) && answer(9, 25));

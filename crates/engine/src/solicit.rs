@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
-use magpie_wire::{LinkAddr, Packet, Solicit};
+use magpie_wire::{LinkAddr, Nonce, Packet, Solicit};
 
 use crate::delayed::Delayed;
 use crate::direct::away;
@@ -48,7 +48,7 @@ impl Engine {
             source: packet.source,
             lladdr: packet.ethernet_source,
             multicast: packet.destination.is_multicast(),
-            wants_fresh: solicit.nonce.is_some(),
+            nonce: solicit.nonce.as_ref().map(beginning),
         };
         let target = solicit.target;
         let Some(link) = self.links.get(&id) else { return };
@@ -145,7 +145,8 @@ impl Engine {
         // passed on to another proxy, lest two of them vouch for each other when the target is
         // gone.
         let fresh = binding.confirmed.is_some_and(|at| now.since(at) < FRESH_TIME);
-        let sure = binding.is_reachable(now) && binding.by_owner && (fresh || !asker.wants_fresh);
+        let sure =
+            binding.is_reachable(now) && binding.by_owner && (fresh || asker.nonce.is_none());
         if sure && self.is_routed(target, link) {
             let router = binding.router;
             return self.reply(asker, target, router, now);
@@ -163,8 +164,10 @@ impl Engine {
 
     /// Answers for a target that is sure to be elsewhere, unless the asker has just been answered.
     pub(crate) fn reply(&mut self, asker: Asker, target: Ipv6Addr, router: bool, now: Instant) {
-        let Asker { link, source, .. } = asker;
-        if !self.seen.answer(target, link, source, REPEAT_WINDOW, now) {
+        let Asker { link, source, nonce, .. } = asker;
+        // Another Magpie asks, checks what it was told, and its kernel asks once more: one after
+        // the other from the same address, and each needs its answer.
+        if !self.seen.answer(target, link, (source, nonce), REPEAT_WINDOW, now) {
             return self.counters.count(Discard::Repeated);
         }
         let longest = self.link_config(link).answer_delay;
@@ -265,4 +268,8 @@ impl Engine {
     fn holds_elsewhere(&self, target: Ipv6Addr) -> bool {
         self.links.values().any(|link| link.holds(target))
     }
+}
+
+fn beginning(nonce: &Nonce) -> u64 {
+    nonce.as_bytes().iter().take(8).fold(0, |word, octet| word << 8 | u64::from(*octet))
 }

@@ -386,6 +386,22 @@ fn nsi_35_a_question_repeated_fast_gets_two_answers_at_most() {
 }
 
 #[test]
+fn nsi_35_questions_of_another_magpie_and_its_kernel_are_no_copies() {
+    let mut bench = Bench::known_x();
+    // It searches, checks what it was told, and then its kernel wants to know.
+    for question in [ns(X).nonce(1), ns(X).unicast(MA).nonce(2), ns(X), ns(X).nonce(3), ns(X)] {
+        bench.hear(UP, &question);
+        assert_eq!(bench.heard(), [ok_na(X)]);
+        bench.advance(Duration::from_micros(500));
+    }
+    for _ in 0..20 {
+        bench.hear(UP, &ns(X).nonce(4));
+        bench.advance(Duration::from_micros(500));
+    }
+    assert_eq!(bench.heard(), [ok_na(X), ok_na(X)], "these are");
+}
+
+#[test]
 fn nsi_36_our_own_kernels_question_is_not_answered_but_taken_as_a_hint() {
     let mut bench = Bench::new();
     bench.kernel_sends(UP, &ns(Y).by(MA, p(0x10)));
