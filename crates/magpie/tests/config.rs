@@ -7,11 +7,11 @@ mod common;
 use std::error::Error;
 use std::fs;
 use std::net::Ipv6Addr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{ExitCode, Output};
 use std::time::Duration;
 
-use common::{Folder, LIMIT, Magpie, Outcome, Site, Station};
+use common::{ConfigFile, Folder, LIMIT, Magpie, Outcome, Site, Station};
 use magpie_control::{Client, Status};
 use magpie_sys::netlink::RouteEvent;
 use magpie_testnet::{
@@ -602,30 +602,6 @@ fn added_rules_last_only_with_a_state_file() -> Outcome {
     assert!(complaint.contains("state-file"), "{complaint}");
     magpie.stop()?;
     Ok(())
-}
-
-/// A configuration file in a folder of its own.
-struct ConfigFile {
-    _folder: Folder,
-    path: PathBuf,
-}
-
-impl ConfigFile {
-    fn new(text: &str) -> Result<Self, Box<dyn Error>> {
-        let folder = Folder::new()?;
-        let file = Self { path: folder.path("magpie.toml"), _folder: folder };
-        file.write(text)?;
-        Ok(file)
-    }
-
-    fn write(&self, text: &str) -> Outcome {
-        Ok(fs::write(&self.path, text)?)
-    }
-
-    /// How the daemon is told to run from it.
-    fn arguments(&self) -> Vec<String> {
-        vec!["-c".to_owned(), self.path.display().to_string()]
-    }
 }
 
 /// Two more links of the gateway, "left" and "right", with a host on each, in another subnet.

@@ -4,7 +4,6 @@
 mod common;
 
 use std::error::Error;
-use std::fs;
 use std::net::Ipv6Addr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -32,7 +31,7 @@ fn known_hosts_are_answered_for_in_time() -> Outcome {
     let mut asker = Station::new("asker", &site.switch, "up")?;
     let mut observer = Station::new("observer", &site.switch, "down")?;
     asker.resolve(target)?;
-    let before = resident_kib(&magpie)?;
+    let before = magpie.holdings()?.1;
     let neighbors_before = site.gateway.neighbors()?.len();
 
     observer.clear()?;
@@ -78,7 +77,7 @@ fn known_hosts_are_answered_for_in_time() -> Outcome {
     assert!(found <= allowed, "{searches} searches in {seconds} s");
     assert!(searches >= 100, "nobody is looked for any longer: {searches}");
 
-    let after = resident_kib(&magpie)?;
+    let after = magpie.holdings()?.1;
     assert!(after <= before + 8 * 1024, "grew from {before} to {after} KiB");
     let neighbors = site.gateway.neighbors()?.len();
     assert!(neighbors <= neighbors_before + 20, "{neighbors} neighbors in the kernel");
@@ -192,13 +191,6 @@ fn flood(station: &Station, per_second: u32) -> Result<u32, Box<dyn Error>> {
 fn unlikely(number: u32) -> Ipv6Addr {
     let mixed = u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1 << 63;
     Ipv6Addr::from_bits(PREFIX.to_bits() | u128::from(mixed))
-}
-
-/// The memory that the daemon occupies.
-fn resident_kib(magpie: &Magpie) -> Result<u64, Box<dyn Error>> {
-    let status = fs::read_to_string(format!("/proc/{}/status", magpie.pid()))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    Ok(line.and_then(|line| line.split_whitespace().next()).ok_or("no VmRSS")?.parse()?)
 }
 
 const FLOOD_TIME: Duration = Duration::from_secs(5);

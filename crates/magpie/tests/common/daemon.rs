@@ -123,6 +123,15 @@ impl Magpie {
         self.child.id()
     }
 
+    /// What it holds: open descriptors, and resident memory in KiB.
+    pub(crate) fn holdings(&self) -> Result<(usize, u64), Box<dyn Error>> {
+        let descriptors = fs::read_dir(format!("/proc/{}/fd", self.pid()))?.count();
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+        let resident = line.split_whitespace().next().ok_or("an empty VmRSS")?.parse()?;
+        Ok((descriptors, resident))
+    }
+
     /// What it has logged so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.path("log")).unwrap_or_default()
@@ -279,6 +288,32 @@ impl Drop for Magpie {
         if thread::panicking() {
             eprintln!("the daemon wrote:\n{}", self.log());
         }
+    }
+}
+
+/// A configuration file in a folder of its own.
+pub(crate) struct ConfigFile {
+    _folder: Folder,
+    pub(crate) path: PathBuf,
+}
+
+impl ConfigFile {
+    /// Writes a new file.
+    pub(crate) fn new(text: &str) -> Result<Self, Box<dyn Error>> {
+        let folder = Folder::new()?;
+        let file = Self { path: folder.path("magpie.toml"), _folder: folder };
+        file.write(text)?;
+        Ok(file)
+    }
+
+    /// Writes something else into it.
+    pub(crate) fn write(&self, text: &str) -> io::Result<()> {
+        fs::write(&self.path, text)
+    }
+
+    /// How the daemon is told to run from it.
+    pub(crate) fn arguments(&self) -> Vec<String> {
+        vec!["-c".to_owned(), self.path.display().to_string()]
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 use libtest_mimic::{Arguments, Failed, Trial};
 use magpie_testnet::{Node, Ping, Pinger};
 
-pub(crate) use daemon::{Folder, Magpie, Options};
+pub(crate) use daemon::{ConfigFile, Folder, Magpie, Options};
 pub(crate) use site::{PREFIX, Site, host_address};
 pub(crate) use station::{Answer, Station, answer_for, is_search_for, solicited};
 

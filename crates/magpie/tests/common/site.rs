@@ -114,7 +114,7 @@ impl Site {
 }
 
 /// An address of the subnet.
-pub(crate) fn host_address(number: u16) -> Ipv6Addr {
+pub(crate) const fn host_address(number: u16) -> Ipv6Addr {
     let [a, b, c, d, ..] = PREFIX.segments();
     Ipv6Addr::new(a, b, c, d, 0, 0, 0, number)
 }

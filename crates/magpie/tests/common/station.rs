@@ -81,6 +81,23 @@ impl Station {
         Ok(self.send_packet(&packet)?)
     }
 
+    /// Says to all nodes that `target` is here.
+    pub(crate) fn announcement(&self, target: Ipv6Addr) -> Packet<'static> {
+        Packet {
+            ethernet_source: self.lladdr(),
+            ethernet_destination: multicast_lladdr(magpie_wire::ALL_NODES),
+            source: target,
+            destination: magpie_wire::ALL_NODES,
+            message: Message::Advert(Advert {
+                target,
+                router: false,
+                solicited: false,
+                overrides: true,
+                target_lladdr: Some(self.lladdr()),
+            }),
+        }
+    }
+
     /// Answers a solicitation for `target` as its owner.
     pub(crate) fn answer(
         &self,
