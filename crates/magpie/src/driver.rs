@@ -73,7 +73,7 @@ impl Driver {
         // Signals come first, then what the kernel says: what came by links and from others may be
         // about that.
         ready.sort_unstable_by_key(|event| event.token);
-        if deadline.is_some_and(|deadline| now.since(deadline) > LONGEST_DELAY) {
+        if is_long_overdue(deadline, self.service.resync_cost(), now) {
             self.service.resume(&mut self.batch, now);
         }
         let mut flow = ControlFlow::Continue(());
@@ -125,5 +125,33 @@ impl Driver {
     }
 }
 
-/// Who comes to a deadline later than this was not merely busy.
+/// Whether a deadline was missed by so much that time was lost, by more than work takes of which the
+/// longest takes as long as `work`.
+fn is_long_overdue(deadline: Option<Instant>, work: Duration, now: Instant) -> bool {
+    deadline.is_some_and(|deadline| now.since(deadline) > LONGEST_DELAY + work)
+}
+
+/// Who comes to a deadline later than this was not merely busy, unless with reading everything anew,
+/// which takes that long where there are very many routes.
 const LONGEST_DELAY: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading_many_routes_is_not_taken_for_lost_time() {
+        let second = Duration::from_secs(1);
+        let deadline = Instant::ZERO + second;
+        for (work, late, expected) in [
+            (Duration::ZERO, 2 * second, false),
+            (Duration::ZERO, 3 * second, true),
+            // Otherwise everything would be read anew for that, and so on for ever.
+            (3 * second, 4 * second, false),
+            (3 * second, 6 * second, true),
+        ] {
+            assert_eq!(is_long_overdue(Some(deadline), work, deadline + late), expected);
+        }
+        assert!(!is_long_overdue(None, Duration::ZERO, deadline + 60 * second));
+    }
+}

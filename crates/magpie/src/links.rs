@@ -240,7 +240,7 @@ impl Links {
 impl Member {
     /// Whether it stands for many.
     pub(crate) fn is_plural(&self) -> bool {
-        !matches!(self.selector(), Selector::Name(_))
+        self.selector().is_plural()
     }
 
     /// The devices that it is, oldest first.
@@ -345,11 +345,11 @@ impl Member {
     fn selects(&self, event: &LinkEvent, devices: &Devices) -> bool {
         let master = event.master.and_then(|master| devices.get(master));
         let master = master.map(|master| master.name.as_str());
-        let kind = event.kind.as_deref().unwrap_or(HARDWARE);
+        let kind = event.kind.as_deref();
         let selector = self.selector();
         // A bridge is there for its ports, also for those that it has not got yet.
-        let is_bridge = || selector == Selector::Master(&event.name) && kind == "bridge";
-        selector.matches(&event.name, Some(kind), master) || is_bridge()
+        let is_bridge = || selector == Selector::Master(&event.name) && kind == Some("bridge");
+        selector.matches(&event.name, kind, master) || is_bridge()
     }
 }
 
@@ -540,8 +540,6 @@ fn are_deaf_to_each_other(one: &LinkEvent, other: &LinkEvent) -> bool {
     stands_on(one, other) || stands_on(other, one)
 }
 
-/// What devices are called that have no kind, since they are no invention of the kernel's.
-const HARDWARE: &str = "hardware";
 /// Kinds of devices that neither hear the one below nor are heard there.
 const DEAF_KINDS: [&str; 4] = ["macvlan", "macvtap", "ipvlan", "ipvtap"];
 /// Below, the kernel has no IPv6 on a device (RFC 8200 section 5).

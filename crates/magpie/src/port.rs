@@ -53,7 +53,7 @@ struct Fault {
     /// Failures without a minute of peace in between.
     count: u32,
     last: Instant,
-    /// How often there was a new socket.
+    /// How often there was a new socket for one that had failed.
     reopened: u64,
     /// What went through the sockets before.
     past: Traffic,
@@ -139,8 +139,7 @@ impl Ports {
     pub(crate) fn insert(&mut self, link: LinkId, port: Port) {
         self.open.insert(link, port);
         if let Some(fault) = self.faults.get_mut(&link) {
-            fault.reopened += 1;
-            (fault.reason, fault.retry_at) = (None, None);
+            fault.mend();
         }
     }
 
@@ -299,6 +298,14 @@ impl Ports {
     }
 }
 
+impl Fault {
+    /// Takes note that there is a socket. The one before may only have been opened otherwise.
+    fn mend(&mut self) {
+        self.reopened += u64::from(self.reason.take().is_some());
+        self.retry_at = None;
+    }
+}
+
 impl std::ops::Add for Traffic {
     type Output = Self;
 
@@ -360,6 +367,19 @@ mod tests {
             .filter(|second| ports.overflow(LinkId(8), start + Duration::from_secs(*second) / 10));
         assert_eq!(told.count(), 2);
         assert_eq!((ports.overflows(LinkId(8)), ports.overflows(LinkId(9))), (1000, 0));
+    }
+
+    #[test]
+    fn only_a_socket_that_failed_counts_as_opened_again() {
+        let mut ports = Ports::default();
+        let link = LinkId(8);
+        let mend = |ports: &mut Ports| ports.faults.entry(link).or_default().mend();
+        // As when it is to be opened with other options.
+        mend(&mut ports);
+        assert_eq!(ports.reopened(link), 0);
+        ports.fail(link, "broken".to_owned(), false, Instant::ZERO);
+        mend(&mut ports);
+        assert_eq!((ports.reopened(link), ports.fault(link), ports.due()), (1, None, None));
     }
 
     #[test]

@@ -212,6 +212,11 @@ impl Service {
         Ok(())
     }
 
+    /// How long it took to read everything anew when that was done last.
+    pub(crate) fn resync_cost(&self) -> Duration {
+        self.resync_cost
+    }
+
     /// Takes what the kernel knows as it is.
     pub(crate) fn take(&mut self, snapshot: &Snapshot, now: Instant) {
         self.resynced_at = now;
