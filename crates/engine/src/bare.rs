@@ -62,7 +62,9 @@ impl Engine {
     /// Whether the kernel may know better than we where a target is, that is asked for on `on` and
     /// looked for on `to`.
     pub(crate) fn may_be_routed(&self, on: LinkId, to: Members) -> bool {
-        self.links.iter().any(|(id, link)| *id != on && link.is_bare_in(to))
+        self.own
+            .bare()
+            .any(|link| link != on && self.links.get(&link).is_some_and(|link| link.is_bare_in(to)))
     }
 
     /// Whether a route that the kernel would take shows that `target` is on a bare link of `to`

@@ -184,7 +184,7 @@ impl Engine {
     /// This host has the address on another link, and is alive: no need to ask.
     fn defend_own(&mut self, id: LinkId, target: Ipv6Addr, lladdr: LinkAddr, now: Instant) {
         // One that is tentative itself may be this very probe, passed on by another proxy.
-        if self.links.values().any(|link| link.holds(target)) {
+        if self.own.holds(target) {
             self.report_own_address(id, target, lladdr, now);
             self.advertise_to_all(id, target, true, false);
         }

@@ -15,6 +15,7 @@ use crate::fib::Fib;
 use crate::group::Groups;
 use crate::limit::{OwnNonces, Quota, Rarely, Recent};
 use crate::link::Link;
+use crate::own::Own;
 use crate::resolution::{Charged, Phase, Resolution, Search};
 use crate::route::{Routes, Sight};
 use crate::scope::Scope;
@@ -52,6 +53,8 @@ const LEFTOVERS_TIME: Duration = Duration::from_secs(30);
 pub struct Engine {
     pub(crate) config: Config,
     pub(crate) links: BTreeMap<LinkId, Link>,
+    /// What of them every message is compared with.
+    pub(crate) own: Own,
     pub(crate) scope: Scope,
     pub(crate) bindings: Bindings,
     pub(crate) resolutions: BTreeMap<Ipv6Addr, Resolution>,
@@ -116,6 +119,7 @@ impl Engine {
         Self {
             config,
             links: BTreeMap::new(),
+            own: Own::default(),
             scope,
             bindings: Bindings::default(),
             resolutions: BTreeMap::new(),
@@ -242,6 +246,7 @@ impl Engine {
             self.advertise_multicast_router(link, false);
         }
         self.links.clear();
+        self.own = Own::default();
     }
 
     /// Ends the work on one link in good order, as [`shut_down`](Self::shut_down) does on all:
@@ -646,7 +651,7 @@ impl Engine {
     }
 
     pub(crate) fn link_of_lladdr(&self, lladdr: LinkAddr) -> Option<LinkId> {
-        self.links.iter().find(|(_, link)| link.info.lladdr == Some(lladdr)).map(|(id, _)| *id)
+        self.own.link_of(lladdr)
     }
 
     /// Whether `address`, met on `on`, is assigned to this host, tentatively or not. The same
@@ -655,6 +660,6 @@ impl Engine {
         if address.is_unicast_link_local() {
             return self.links.get(&on).is_some_and(|link| link.owns(address));
         }
-        self.links.values().any(|link| link.owns(address))
+        self.own.owns(address)
     }
 }

@@ -256,6 +256,10 @@ impl Engine {
     /// Joins the group of a target wherever it may be asked for (RFC 4861 section 7.2.8, RFC 8929
     /// section 6): when it is verified, or its duplicate address detection is to be passed on.
     /// Mere hearsay does not cause listener reports.
+    ///
+    /// On many links that is much: each host costs some 80 octets here and one membership of the
+    /// kernel's on every link, and as many listener reports, which are paced on each link. Fifty
+    /// links with a thousand hosts in all are 4 MiB.
     pub(crate) fn join_everywhere(&mut self, target: Ipv6Addr) {
         let Some(binding) = self.bindings.get_mut(target) else { return };
         if std::mem::replace(&mut binding.joined, true) {

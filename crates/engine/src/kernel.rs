@@ -174,6 +174,10 @@ impl Engine {
     }
 
     fn on_link(&mut self, id: LinkId, info: LinkInfo, now: Instant) {
+        if let Some(known) = self.links.get(&id) {
+            self.own.unset_lladdr(id, known.info.lladdr);
+        }
+        self.own.set_lladdr(id, info.lladdr);
         let was_usable = self.links.get(&id).map(Link::usable);
         let known_by = self.known_by(id, info);
         let link =
@@ -284,6 +288,7 @@ impl Engine {
             self.timers.set(&mut link.notices.due, Timer::Notice(id), None);
             self.timers.set(&mut link.ordinary.due, Timer::Data(id), None);
             let LinkInfo { member, lladdr, .. } = link.info;
+            self.own.unset_lladdr(id, lladdr);
             if let Some(lladdr) = lladdr.filter(|_| !self.config.link(member).plural) {
                 self.former.insert(member, (id, lladdr));
             }
@@ -295,6 +300,7 @@ impl Engine {
         let Some(link) = self.links.get_mut(&id) else { return };
         let was_mute = !link.can_speak();
         let own = OwnAddress { net: address, tentative, current: true };
+        self.own.set(id, address.addr(), !tentative);
         let known = link.addresses.iter_mut().find(|known| known.net.addr() == address.addr());
         if let Some(known) = known {
             let is_news = (known.net, known.tentative) != (own.net, own.tentative);
@@ -321,6 +327,7 @@ impl Engine {
 
     fn on_address_gone(&mut self, id: LinkId, address: Ipv6Addr) {
         let Some(link) = self.links.get_mut(&id) else { return };
+        self.own.unset(id, address);
         let before = link.addresses.len();
         link.addresses.retain(|own| own.net.addr() != address);
         if link.addresses.len() != before && !address.is_unicast_link_local() {

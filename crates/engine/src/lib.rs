@@ -39,6 +39,7 @@ mod mrd;
 mod notice;
 mod nud;
 mod output;
+mod own;
 mod policy;
 mod recheck;
 mod resolution;

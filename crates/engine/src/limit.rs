@@ -1,6 +1,7 @@
 //! Rates and memories of bounded size.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::RangeBounds;
 use std::time::Duration;
 
 use magpie_wire::Nonce;
@@ -87,8 +88,12 @@ impl<K: Copy + Ord> Recent<K> {
         self.until.get(&key).copied().filter(|until| *until > now)
     }
 
-    pub(crate) fn remove(&mut self, key: K) {
-        self.until.remove(&key);
+    /// Forgets all keys in a range.
+    pub(crate) fn remove_all(&mut self, range: impl RangeBounds<K> + Clone) {
+        while let Some((key, _)) = self.until.range(range.clone()).next() {
+            let key = *key;
+            self.until.remove(&key);
+        }
     }
 
     pub(crate) fn retain(&mut self, keep: impl Fn(&K) -> bool) {

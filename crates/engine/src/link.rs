@@ -126,11 +126,6 @@ impl Link {
         self.addresses.iter().any(|own| own.net.addr() == address)
     }
 
-    /// Whether `address` is assigned to this link for good.
-    pub(crate) fn holds(&self, address: Ipv6Addr) -> bool {
-        self.assigned().any(|own| own == address)
-    }
-
     /// Returns the source of solicitations for `target`: the link-local address, since some hosts
     /// ignore solicitations from any other (RFC 4861 section 4.3 leaves the choice). A bare link
     /// may have none; then it is one that shares the target's prefix, if there is one, since

@@ -51,6 +51,8 @@ pub(crate) struct Scope {
     configured: Prefixes,
     /// On-link prefixes of this host's own addresses.
     assigned: Vec<(Ipv6Net, LinkId)>,
+    /// The same without links: many may have the same one.
+    on_links: Vec<Ipv6Net>,
     /// Prefixes of Router Advertisements, and when they end.
     announced: BTreeMap<(Ipv6Net, LinkId), End>,
 }
@@ -66,10 +68,10 @@ impl Scope {
 
     /// Returns the length of the longest prefix of the subnet that `target` is in.
     pub(crate) fn longest(&self, target: Ipv6Addr) -> Option<u8> {
-        let learned = self.configured.learned.then(|| {
-            let assigned = self.assigned.iter().map(|(prefix, _)| prefix);
-            assigned.chain(self.announced.keys().map(|(prefix, _)| prefix))
-        });
+        let learned = self
+            .configured
+            .learned
+            .then(|| self.on_links.iter().chain(self.announced.keys().map(|(prefix, _)| prefix)));
         let prefixes = self.configured.listed.iter().chain(learned.into_iter().flatten());
         let around = prefixes.filter(|prefix| prefix.contains(&target));
         around.map(Ipv6Net::prefix_len).max()
@@ -83,6 +85,9 @@ impl Scope {
                 self.assigned.push((prefix, link));
             }
         }
+        self.on_links = self.assigned.iter().map(|(prefix, _)| *prefix).collect();
+        self.on_links.sort_unstable();
+        self.on_links.dedup();
     }
 
     /// Takes over what a router announces; tells whether the subnet changed.

@@ -199,9 +199,7 @@ impl Engine {
 
     /// The target has shown itself: it may be searched for again at once.
     pub(crate) fn end_hold_down(&mut self, target: Ipv6Addr) {
-        for link in self.links.keys() {
-            self.held_down.remove((target, *link));
-        }
+        self.held_down.remove_all((target, LinkId(0))..=(target, LinkId(u32::MAX)));
     }
 
     fn awaits_source(&self, link: LinkId) -> bool {

@@ -266,7 +266,7 @@ impl Engine {
 
     /// Whether a global `target` is this host's own, for good, on any link.
     fn holds_elsewhere(&self, target: Ipv6Addr) -> bool {
-        self.links.values().any(|link| link.holds(target))
+        self.own.holds(target)
     }
 }
 
