@@ -164,7 +164,8 @@ impl Service {
             None => device.state().to_owned(),
         };
         if device.name != label {
-            detail = format!("{detail}, now called {}", device.name);
+            let how = if device.is_substitute() { "by its bridge" } else { "now called" };
+            detail = format!("{detail}, {how} {}", device.name);
         }
         if let Some(former) = former {
             detail = format!("{detail}, formerly {former}");
@@ -196,8 +197,13 @@ impl Service {
         relay.settle(now);
         self.tell_events(index, &[(link, label.clone())], now);
         self.update_guard();
-        let detail = Some(why.to_string());
-        let event = Event { detail, link: Some(label), ..Event::new(EventKind::LinkChanged) };
+        let detail = match why {
+            // What is said of a link that never was there would be odd about one that was.
+            Obstacle::Missing => "it has gone".to_owned(),
+            other => other.to_string(),
+        };
+        let event =
+            Event { detail: Some(detail), link: Some(label), ..Event::new(EventKind::LinkChanged) };
         self.tell(event, now);
     }
 

@@ -372,6 +372,11 @@ impl Device {
         LinkId(self.ifindex)
     }
 
+    /// Whether it is the bridge of the device that was asked for.
+    pub(crate) fn is_substitute(&self) -> bool {
+        self.origin != self.ifindex
+    }
+
     /// Whether nothing is different but for what it is served.
     fn is_like(&self, other: &Self) -> bool {
         let &Self { origin, master, .. } = self;

@@ -46,17 +46,18 @@ impl Obstacle {
         }
     }
 
-    /// The same about several, as what follows their number.
-    fn of_several(&self) -> Option<String> {
+    /// The same about so many, as what follows their number and a form of "to be".
+    fn of_several(&self, count: usize) -> Option<String> {
+        let ports = if count == 1 { "a port" } else { "ports" };
         Some(match self {
             Self::BridgePort { bridge: Some(bridge) } => {
-                format!("ports of {bridge}, which could be given instead")
+                format!("{ports} of {bridge}, which could be given instead")
             }
-            Self::BridgePort { bridge: None } => "ports of a bridge".to_owned(),
+            Self::BridgePort { bridge: None } => format!("{ports} of a bridge"),
             Self::OtherLinkLayer => "of a kind that is not supported".to_owned(),
             Self::SmallMtu => "unable to carry IPv6, which takes an MTU of 1280".to_owned(),
             Self::Deaf { other } => {
-                format!("unable to hear {other}, with which they share a device")
+                format!("unable to hear {other}, on the same device")
             }
             Self::OtherVrf => "in another VRF than the first link".to_owned(),
             Self::Missing | Self::Released | Self::Loopback | Self::Taken => return None,
@@ -102,7 +103,7 @@ pub(crate) fn summary<'a>(obstacles: impl Iterator<Item = &'a Obstacle>) -> Stri
     }
     let parts = counts.into_iter().filter_map(|(obstacle, count)| {
         let verb = if count == 1 { "is" } else { "are" };
-        Some(format!("{count} {verb} {}", obstacle.of_several()?))
+        Some(format!("{count} {verb} {}", obstacle.of_several(count)?))
     });
     parts.collect::<Vec<_>>().join("; ")
 }
@@ -119,6 +120,10 @@ mod tests {
             summary(all.iter()),
             "3 are ports of br0, which could be given instead; 1 is in another VRF than the first \
              link"
+        );
+        assert_eq!(
+            summary([port("br1")].iter()),
+            "1 is a port of br1, which could be given instead"
         );
         assert_eq!(summary([].iter()), "");
     }

@@ -165,6 +165,9 @@ fn a_missing_file_is_answered() -> Outcome {
             assert!(complaint.contains(expected), "{expected}: {complaint}");
         }
     }
+    // Links that are given make up for it.
+    let output = run(&node, &["check", "-i", "wan,veth*"])?;
+    assert!(output.status.success(), "{output:?}");
     for program in ["npd6", "ndppd"] {
         let path = format!("/etc/{program}.conf");
         if std::path::Path::new(&path).exists() {

@@ -16,7 +16,12 @@ use crate::views::print;
 /// Prints everything that is wrong with the configuration that the daemon would run with; if
 /// nothing is, what it comes to.
 pub(crate) fn run(args: &CheckArgs) -> ExitCode {
-    let launch = args.launch();
+    let mut launch = args.launch();
+    // Links that the command line gives need no file, as without a command.
+    launch.file = launch.file.filter(|file| {
+        let is_optional = file.is_default && file.compat.is_none();
+        !is_optional || launch.flags.interfaces.is_empty() || file.path.exists()
+    });
     let settings = match settings::read(&launch) {
         Ok(settings) => settings,
         Err(error) => {

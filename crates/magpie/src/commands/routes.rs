@@ -59,8 +59,8 @@ fn text(routes: &[HostRoute]) -> String {
 fn note(route: &HostRoute) -> String {
     let host = match &route.host {
         None => Some("no host is known for it".to_owned()),
-        Some(RouteReason { confirmed_seconds: None, state, .. }) => {
-            Some(format!("its host is {}", state.label()))
+        Some(RouteReason { confirmed_seconds: None, .. }) => {
+            Some("its host has not answered yet".to_owned())
         }
         Some(_) => None,
     };
@@ -117,7 +117,7 @@ mod tests {
 ADDRESS       LINK  STATE      TABLE  METRIC  PROTO  EVIDENCE  LLADDR             CONFIRMED  RELAY  NOTE
 2001:db8::21  lan   installed    254    1090    109  dad       02:00:00:00:00:21        12s  home   -
 2001:db8::21  lan   refused      254    1090    109  dad       02:00:00:00:00:21        12s  home   No such device; leads to wan so far
-2001:db8::21  lan   wanted       254    1090    109  dad       -                          -  home   its host is probing
+2001:db8::21  lan   wanted       254    1090    109  dad       -                          -  home   its host has not answered yet
 2001:db8::21  lan   adopted      254    1090    109  -         -                          -  home   no host is known for it
 ";
         assert_eq!(text(&routes), expected);
