@@ -258,6 +258,11 @@ impl Member {
         self.obstacle.as_ref().filter(|_| self.devices.is_empty())
     }
 
+    /// Whether devices that it means are there and are passed over.
+    pub(crate) fn passes_over(&self) -> bool {
+        !summary(self.passed.values()).is_empty()
+    }
+
     /// What it waits for, or why it is not more than it is.
     pub(crate) fn note(&self) -> Option<String> {
         if !self.is_plural() {
@@ -683,6 +688,7 @@ mod tests {
         }
         let mut links = links(["*"]);
         follow(&mut links, [bridge(), bridge_port(4, "a", 3), bridge_port(7, "b", 3)]);
+        assert!(links.by_name("*").unwrap().passes_over());
         let note = links.by_name("*").unwrap().note();
         assert_eq!(note.as_deref(), Some("2 are ports of br0, which could be given instead"));
     }

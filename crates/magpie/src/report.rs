@@ -415,6 +415,7 @@ fn waiting_status(member: &Member, note: String) -> LinkStatus {
         name: member.name.clone(),
         selector: member.name.clone(),
         state: match member.obstacle() {
+            None if member.passes_over() => LinkState::Waiting,
             None | Some(Obstacle::Missing) => LinkState::Missing,
             Some(_) => LinkState::Waiting,
         },
