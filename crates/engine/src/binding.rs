@@ -44,6 +44,10 @@ pub(crate) struct Binding {
     pub(crate) claim_decided: Option<Instant>,
     pub(crate) upkeep: Upkeep,
     pub(crate) announcement: Option<Announcement>,
+    /// It has another link-layer address than our kernel may know.
+    pub(crate) has_new_lladdr: bool,
+    /// When everybody is to be asked for it, so that our kernel hears of that.
+    pub(crate) inform: Option<Instant>,
     /// Who is still to be told of it when it is verified and routed.
     pub(crate) untold: Untold,
     /// When a neighbor on its own link first asked for it without it being verified since.
@@ -165,6 +169,8 @@ impl Binding {
             claim_decided: None,
             upkeep: Upkeep { sent: 0, next: now },
             announcement: None,
+            has_new_lladdr: false,
+            inform: None,
             untold: Untold::Nobody,
             doubted: None,
             moved_from: None,
@@ -202,6 +208,7 @@ impl Binding {
             self.verification.map(|verification| verification.next),
             self.claim.as_ref().map(|claim| claim.next),
             self.announcement.and_then(|announcement| announcement.next),
+            self.inform,
         ]
         .into_iter()
         .flatten()
@@ -315,6 +322,8 @@ impl Bindings {
         let old = (binding.link, binding.lladdr);
         binding.link = link;
         binding.lladdr = Some(lladdr);
+        let named = old.1.and_then(named).zip(named(lladdr));
+        binding.has_new_lladdr |= named.is_some_and(|(old, new)| old != new);
         self.count_out(old.0, old.1);
         self.count_in(link, Some(lladdr));
         Some(old.0)

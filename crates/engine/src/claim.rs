@@ -142,17 +142,6 @@ impl Engine {
         let first = claim.sent == 0;
         let (stage, new_link, new_lladdr) = (claim.stage, claim.link, claim.lladdr);
         let (old_link, old_lladdr) = (binding.link, binding.lladdr);
-        if stage == Stage::AskNew
-            && first
-            && old_lladdr != Some(new_lladdr)
-            && let Some(link) = self.links.get(&new_link).filter(|link| !link.is_bare())
-            && let Some(at) = link.asked.until(target, now)
-        {
-            // Everybody there was asked a moment ago, maybe before the target had this address,
-            // and must not be asked again yet; without that our kernel may go on with the old one.
-            claim.next = at;
-            return;
-        }
         claim.next = now + claim.interval;
         // What only a proxy or nobody vouches for gives way to the owner at once.
         let ask_both = !binding.by_owner && claim.tentative.is_none();

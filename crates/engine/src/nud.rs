@@ -89,6 +89,7 @@ impl Engine {
         self.continue_claim(target, now);
         self.continue_upkeep(target, now);
         self.continue_announcement(target, now);
+        self.inform_kernel(target, now);
         self.update_binding_timer(target);
     }
 
@@ -125,6 +126,9 @@ impl Engine {
         binding.router = advert.router;
         binding.by_owner = is_by_owner(&advert);
         binding.upkeep = Upkeep { sent: 0, next: upkeep };
+        let is_heard = advert.overrides && advert.target_lladdr.is_some();
+        binding.inform = (binding.has_new_lladdr && !is_heard).then_some(now);
+        binding.has_new_lladdr = false;
         let moved_from = binding.moved_from.take().filter(|from| *from != link);
         let (evidence, known) = (binding.evidence, binding.lladdr);
         binding.announcement =
@@ -143,8 +147,25 @@ impl Engine {
             }
             _ => {}
         }
+        self.inform_kernel(target, now);
         self.refute_claim(target, &advert, now);
         self.settle(target, now);
+    }
+
+    /// Asks everybody for a target with a new link-layer address, as soon as that is allowed. Our
+    /// kernel hears the answers to our questions, too; but to one that was sent to the target alone
+    /// the owner answers without the address, or without the override flag, so that the kernel
+    /// would go on with the old address (RFC 4861 sections 7.2.4 and 7.2.5).
+    fn inform_kernel(&mut self, target: Ipv6Addr, now: Instant) {
+        let Some(binding) = self.bindings.get_mut(target) else { return };
+        if binding.inform.is_none_or(|at| at > now) {
+            return;
+        }
+        let link = binding.link;
+        binding.inform = self.links.get(&link).and_then(|link| link.asked.until(target, now));
+        if binding.inform.is_none() {
+            self.solicit_multicast(link, target, Budget::Known, now);
+        }
     }
 
     /// Sees to it that the host route leads to a confirmed target, and answers those who wait as

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use magpie_engine::{BindingState, Discard};
+use magpie_engine::{BindingState, Discard, Input};
 use magpie_wire::{LinkAddr, Malformed, multicast_lladdr};
 
 use crate::bench::{Bench, Reason, ok_na, probe, search};
@@ -175,7 +175,20 @@ fn nai_08_everybody_is_asked_lest_our_kernel_stay_with_the_old_one() {
     bench.host(X, DN, EVIL);
     bench.forget_log();
     bench.hear(DN, &ns(Y).by(EVIL, X));
-    bench.advance_ms(1_050);
+    bench.advance_ms(1_300);
+    assert_eq!(bench.place(X), "dn evil reachable");
+    let said = bench.heard();
+    assert!(said.contains(&search(X)), "{said:?}");
+}
+
+#[test]
+fn nai_08_also_when_it_is_believed_after_a_probe_of_its_own() {
+    // Of a predecessor, the old address is all that is known.
+    let mut bench = Bench::new();
+    bench.handle(Input::Restore { target: X, link: DN, lladdr: Some(MH) });
+    bench.forget_log();
+    bench.hear(DN, &ns(Y).by(EVIL, X));
+    bench.hear(DN, &na(X, EVIL).flags("S").bare());
     assert_eq!(bench.place(X), "dn evil reachable");
     let said = bench.heard();
     assert!(said.contains(&search(X)), "{said:?}");

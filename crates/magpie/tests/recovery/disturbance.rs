@@ -21,6 +21,9 @@ pub(crate) struct Disturbance {
     pub(crate) weight: u32,
     /// The daemon does not survive it.
     pub(crate) kills: bool,
+    /// Recovery has to be waited for before anything else happens: neighbors are told of it one
+    /// after the other, and would not be if what they are told of changed meanwhile.
+    pub(crate) alone: bool,
     pub(crate) act: fn(&mut Scene, Pace) -> Outcome,
 }
 
@@ -34,7 +37,11 @@ pub(crate) enum Pace {
 }
 
 const fn row(name: &'static str, weight: u32, act: fn(&mut Scene, Pace) -> Outcome) -> Disturbance {
-    Disturbance { name, weight, kills: false, act }
+    Disturbance { name, weight, kills: false, alone: false, act }
+}
+
+const fn alone(disturbance: Disturbance) -> Disturbance {
+    Disturbance { alone: true, ..disturbance }
 }
 
 /// All of them.
@@ -45,18 +52,18 @@ pub(crate) const DISTURBANCES: &[Disturbance] = &[
     row("wan_loses_its_carrier_and_gets_it_back", 20, |scene, pace| pull(scene, "wan", pace)),
     row("lan_loses_its_carrier_and_gets_it_back", 20, |scene, pace| pull(scene, "lan", pace)),
     row("lab_loses_its_carrier_and_gets_it_back", 20, |scene, pace| pull(scene, "lab", pace)),
-    row("wan_changes_its_link_layer_address", 10, |scene, _| change_lladdr(scene, "wan")),
-    row("lan_changes_its_link_layer_address", 10, |scene, _| change_lladdr(scene, "lan")),
+    alone(row("wan_changes_its_link_layer_address", 10, |scene, _| change_lladdr(scene, "wan"))),
+    alone(row("lan_changes_its_link_layer_address", 10, |scene, _| change_lladdr(scene, "lan"))),
     row("a_host_changes_its_link_layer_address", 10, |scene, _| change_host_lladdr(scene)),
     row("a_link_local_address_goes_and_comes", 20, link_local_goes),
     row("an_uplink_s_link_local_address_goes_and_comes", 10, uplink_s_link_local_goes),
-    row("a_link_comes_with_a_tentative_link_local_address", 2, link_comes_tentative),
+    alone(row("a_link_comes_with_a_tentative_link_local_address", 2, link_comes_tentative)),
     row("ipv6_is_switched_off_and_on_on_wan", 10, |scene, pace| disable(scene, "wan", pace)),
     row("ipv6_is_switched_off_and_on_on_lan", 10, |scene, pace| disable(scene, "lan", pace)),
     row("the_gateway_changes_its_addresses", 10, |scene, _| change_addresses(scene)),
     row("the_gateway_is_without_addresses_for_a_while", 10, lose_addresses),
-    row("wan_is_made_anew", 5, |scene, pace| remake(scene, "wan", pace)),
-    row("lan_is_made_anew", 5, |scene, pace| remake(scene, "lan", pace)),
+    alone(row("wan_is_made_anew", 5, |scene, pace| remake(scene, "wan", pace))),
+    alone(row("lan_is_made_anew", 5, |scene, pace| remake(scene, "lan", pace))),
     row("a_link_is_renamed_and_an_impostor_comes", 5, rename),
     row("a_host_route_is_deleted_by_somebody", 30, |scene, pace| delete_routes(scene, 1, pace)),
     row("all_host_routes_are_flushed_by_somebody", 20, |scene, pace| {
@@ -77,6 +84,7 @@ pub(crate) const DISTURBANCES: &[Disturbance] = &[
         name: "the_daemon_is_killed_and_started",
         weight: 2,
         kills: true,
+        alone: false,
         act: |scene, _| scene.replace_magpie(),
     },
     row("the_daemon_reloads_its_configuration", 10, |scene, _| reload(scene)),
@@ -103,6 +111,7 @@ fn pull(scene: &mut Scene, link: &str, pace: Pace) -> Outcome {
 }
 
 fn change_lladdr(scene: &mut Scene, link: &str) -> Outcome {
+    forget_detours(scene, link)?;
     let lladdr = Some(scene.fresh_lladdr());
     let change = LinkChange { lladdr, ..LinkChange::default() };
     Ok(scene.place.gateway.set_link(link, &change)?)
@@ -111,7 +120,12 @@ fn change_lladdr(scene: &mut Scene, link: &str) -> Outcome {
 fn change_host_lladdr(scene: &mut Scene) -> Outcome {
     let lladdr = Some(scene.fresh_lladdr());
     let change = LinkChange { lladdr, ..LinkChange::default() };
-    Ok(scene.lower.set_link(Host::LINK, &change)?)
+    scene.lower.set_link(Host::LINK, &change)?;
+    if scene.roamer_is_on == "down" {
+        // What neighbors on one link think of each other is no business of the daemon's.
+        scene.roamer.flush_neighbors(Host::LINK)?;
+    }
+    Ok(())
 }
 
 fn link_local_goes(scene: &mut Scene, pace: Pace) -> Outcome {
@@ -130,6 +144,7 @@ fn without_link_local(gateway: &Node, link: &str, pace: Pace) -> Outcome {
 }
 
 fn link_comes_tentative(scene: &mut Scene, pace: Pace) -> Outcome {
+    forget_detours(scene, "lan")?;
     until_noticed(scene, "lan", "no such interface", pace, |scene| {
         Ok(scene.place.gateway.delete_link("lan")?)
     })?;
@@ -162,6 +177,7 @@ fn lose_addresses(scene: &mut Scene, pace: Pace) -> Outcome {
 }
 
 fn remake(scene: &mut Scene, link: &str, pace: Pace) -> Outcome {
+    forget_detours(scene, link)?;
     let before = scene.place.gateway.ifindex(link)?;
     until_noticed(scene, link, "no such interface", pace, |scene| {
         Ok(scene.place.gateway.delete_link(link)?)
@@ -295,6 +311,18 @@ fn forwarding_off(scene: &mut Scene, pace: Pace) -> Outcome {
     last(pace, LASTING);
     scene.place.gateway.set_conf("all", "forwarding", 1)?;
     scene.restore_uplink()
+}
+
+/// Has the neighbors on a link find the roamer there, if it has come there: they would send to it
+/// by way of the gateway until their kernels check who they talk to, half a minute later. That is
+/// in order for as long as the gateway keeps its link-layer address.
+fn forget_detours(scene: &Scene, link: &str) -> Outcome {
+    match (link, scene.roamer_is_on) {
+        ("wan", "up") => scene.place.router.flush_neighbors("lan")?,
+        ("lan", "down") => scene.lower.flush_neighbors(Host::LINK)?,
+        _ => {}
+    }
+    Ok(())
 }
 
 /// Does something to a link; where there is time, until the daemon has noticed.

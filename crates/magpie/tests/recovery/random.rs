@@ -50,7 +50,8 @@ fn run(scene: &mut Scene, seed: u64) -> Outcome {
         assert_eq!(scene.magpie()?.pid(), process);
 
         let is_check = number % CHECK_EVERY == 0;
-        if !is_check && rng.u8(..4) > 0 {
+        let goes_on = rng.u8(..4) > 0;
+        if !is_check && !disturbance.alone && goes_on {
             continue;
         }
         let sustained = if is_check { SUSTAINED } else { 3 };
