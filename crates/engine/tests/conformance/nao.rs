@@ -239,6 +239,19 @@ fn nao_13_a_move_is_announced_where_the_host_has_left() {
 }
 
 #[test]
+fn nao_13_a_move_since_an_earlier_run_is_announced_too() {
+    let mut bench = Bench::new();
+    bench.handle(Input::Restore { target: X, link: UP, lladdr: Some(MH) });
+    bench.host(X, DN, MH);
+    bench.forget_log();
+    bench.hear(DN, &ns(Y).by(MH, X));
+    bench.advance(Duration::from_secs(1));
+    assert_eq!(bench.place(X), "dn mH reachable");
+    let said = bench.heard();
+    assert!(said.iter().any(|text| text.starts_with("up") && text.contains("NA")), "{said:?}");
+}
+
+#[test]
 fn nao_13_a_move_that_may_be_over_is_not_announced_again() {
     let mut bench = Bench::known_x();
     bench.station(X).link = UP;

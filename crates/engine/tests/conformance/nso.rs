@@ -144,6 +144,17 @@ fn nso_08_a_known_place_is_asked_before_everybody() {
 }
 
 #[test]
+fn nso_08_also_if_it_could_not_be_asked_when_the_search_began() {
+    let mut bench = Bench::known_x();
+    bench.address_in_state(DN, "fe80::11/64", true);
+    bench.kernel(KernelEvent::Miss { link: DN, target: X });
+    assert_eq!(bench.place(X), "dn mH stale");
+    assert_eq!(bench.engine.resolutions(), 1, "the other links are asked");
+    bench.address(DN, "fe80::11/64");
+    assert_eq!(bench.place(X), "dn mH reachable");
+}
+
+#[test]
 fn nso_09_a_target_that_did_not_answer_is_left_alone_for_a_while() {
     let mut bench = Bench::new();
     bench.hear(UP, &ns(Y));

@@ -21,8 +21,8 @@ pub(crate) struct Disturbance {
     pub(crate) weight: u32,
     /// The daemon does not survive it.
     pub(crate) kills: bool,
-    /// Recovery has to be waited for before anything else happens: neighbors are told of it one
-    /// after the other, and would not be if what they are told of changed meanwhile.
+    /// The network has to have recovered before it, and to recover from it alone: neighbors are
+    /// told of it, one after the other, which takes to know what it is about and what was before.
     pub(crate) alone: bool,
     pub(crate) act: fn(&mut Scene, Pace) -> Outcome,
 }
@@ -71,7 +71,7 @@ pub(crate) const DISTURBANCES: &[Disturbance] = &[
     }),
     row("the_packet_filter_s_rules_are_flushed", 10, |scene, _| flush_ruleset(scene)),
     row("the_neighbors_are_flushed_everywhere", 30, |scene, _| flush_neighbors(scene)),
-    row("a_host_moves_to_another_link", 20, |scene, _| move_host(scene)),
+    alone(row("a_host_moves_to_another_link", 20, |scene, _| move_host(scene))),
     row("the_gateway_s_port_leaves_its_bridge_and_comes_back", 20, replug_bridge),
     row("the_upstream_router_is_replaced", 3, |scene, _| scene.replace_router()),
     row("the_subnet_is_renumbered", 3, |scene, _| scene.renumber()),
@@ -188,13 +188,13 @@ fn remake(scene: &mut Scene, link: &str, pace: Pace) -> Outcome {
 }
 
 fn rename(scene: &mut Scene, pace: Pace) -> Outcome {
-    let gateway = &scene.place.gateway;
     let name = |name| LinkChange { name: Some(name), ..LinkChange::default() };
-    gateway.set_link("lan", &name("lan-old"))?;
-    connect(&gateway.plug("lan"), &scene.place.switch.plug("trap"))?;
+    scene.place.gateway.set_link("lan", &name("lan-old"))?;
+    connect(&scene.place.gateway.plug("lan"), &scene.place.switch.plug("trap"))?;
     if pace == Pace::Thorough {
         scene.await_recovery(Instant::now(), Instant::now(), SUSTAINED)?;
     }
+    let gateway = &scene.place.gateway;
     gateway.delete_link("lan")?;
     Ok(gateway.set_link("lan-old", &name("lan"))?)
 }
@@ -278,7 +278,9 @@ fn overrun_netlink(scene: &mut Scene, _pace: Pace) -> Outcome {
 }
 
 fn overrun_packets(scene: &mut Scene, _pace: Pace) -> Outcome {
-    let station = scene.place.station("flooder", "down")?;
+    // The kernel takes its time to remove the last one.
+    let [.., number] = scene.fresh_lladdr().0;
+    let station = scene.place.station(&format!("flooder-{number}"), "down")?;
     let frame = station.question_frame(Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 1))?;
     scene.magpie()?.signal(Signal::STOP)?;
     for _ in 0..FLOOD {

@@ -123,7 +123,7 @@ impl Scene {
     /// Waits until so many pings in a row, sent after the disturbance was `over`, have been answered
     /// promptly in each direction.
     pub(crate) fn await_recovery(
-        &self,
+        &mut self,
         begin: Instant,
         over: Instant,
         sustained: usize,
@@ -142,6 +142,7 @@ impl Scene {
             recovery.took = recovery.took.max(at.saturating_duration_since(over));
             recovery.lost += lost;
         }
+        self.note(&format!("recovered after {} ms", recovery.took.as_millis()));
         Ok(recovery)
     }
 
