@@ -58,11 +58,11 @@ impl Service {
     /// Opens the sockets again that failed a while ago.
     pub(crate) fn reopen_due(&mut self, now: Instant) {
         for relay in 0..self.relays.len() {
-            let Some(serving) = self.relays.get(relay) else { return };
-            if serving.ports.due().is_none_or(|at| at > now) {
+            let Some(Relay { ports, links, .. }) = self.relays.get_mut(relay) else { return };
+            if !ports.is_due(|link| links.by_index(link.0).is_some(), now) {
                 continue;
             }
-            let links: Vec<LinkId> = serving.links.devices().map(Device::id).collect();
+            let links: Vec<LinkId> = links.devices().map(Device::id).collect();
             for link in links {
                 if self.attach(relay, link, now) {
                     self.feed_link(relay, link.0, now);

@@ -20,8 +20,16 @@ pub(crate) struct Port {
     sent: Sent,
     received: u64,
     lost: u64,
-    /// The engine's wishes that outgoing packets were last watched by.
-    watches: Option<u64>,
+    watch: Watch,
+}
+
+/// Which of the engine's wishes outgoing packets are watched by.
+#[derive(Clone, Copy, Debug, Default)]
+struct Watch {
+    /// None while they are not watched at all.
+    revision: Option<u64>,
+    /// The revision of which it was told that it could not be followed.
+    told: Option<u64>,
 }
 
 /// What overflowing did to a link, whatever sockets it had.
@@ -80,7 +88,7 @@ impl Port {
             sent: Sent::default(),
             received: 0,
             lost: 0,
-            watches: None,
+            watch: Watch::default(),
         })
     }
 
@@ -190,6 +198,16 @@ impl Ports {
         self.faults.get(&link)?.reason.as_deref()
     }
 
+    /// Whether a socket is to be opened again by now. What was wrong with links that are not
+    /// `served` any longer is forgotten, since nothing would ever come of it.
+    pub(crate) fn is_due(&mut self, served: impl Fn(LinkId) -> bool, now: Instant) -> bool {
+        if self.due().is_none_or(|at| at > now) {
+            return false;
+        }
+        self.faults.retain(|link, _| served(*link));
+        self.due().is_some_and(|at| at <= now)
+    }
+
     /// When a socket is to be opened again; none while all work.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.faults.values().filter_map(|fault| fault.retry_at).min()
@@ -278,15 +296,17 @@ impl Ports {
     }
 
     /// Watches what leaves by links without link-layer addresses as `wanted` says, whose answers
-    /// are new with each `revision`. Where that fails, what was watched before still is.
+    /// are new with each `revision`. Where that fails, what was watched before still is, and it is
+    /// tried again the next time.
     pub(crate) fn watch(&mut self, revision: u64, wanted: impl Fn(LinkId) -> WatchedData) {
         let is_bare = |port: &Port| port.options.framing == Framing::Bare;
         for (link, port) in self.open.iter_mut().filter(|(_, port)| is_bare(port)) {
-            if port.watches.replace(revision) == Some(revision) {
-                continue;
-            }
-            let WatchedData { prefixes, except } = wanted(*link);
-            if let Err(error) = port.socket.watch(prefixes, except) {
+            let socket = &mut port.socket;
+            let failed = port.watch.follow(revision, || {
+                let WatchedData { prefixes, except } = wanted(*link);
+                socket.watch(prefixes, except)
+            });
+            if let Some(error) = failed {
                 tracing::warn!(link = link.0, %error, "packets on a link are not watched");
             }
         }
@@ -295,6 +315,23 @@ impl Ports {
     /// Frames that had no link left to leave by.
     pub(crate) fn astray(&self) -> u64 {
         self.astray
+    }
+}
+
+impl Watch {
+    /// Makes the `attempt` to watch by a revision that is not followed yet; returns why that failed
+    /// unless it was told of this revision before.
+    fn follow<E>(&mut self, revision: u64, attempt: impl FnOnce() -> Result<(), E>) -> Option<E> {
+        if self.revision == Some(revision) {
+            return None;
+        }
+        match attempt() {
+            Ok(()) => {
+                self.revision = Some(revision);
+                None
+            }
+            Err(error) => (self.told.replace(revision) != Some(revision)).then_some(error),
+        }
     }
 }
 
@@ -357,6 +394,32 @@ mod tests {
         ports.remove(link);
         assert_eq!((ports.due(), ports.fault(link)), (None, None));
         assert!(ports.is_wanted(link, later));
+    }
+
+    #[test]
+    fn a_link_that_is_not_served_any_longer_is_never_due() {
+        let mut ports = Ports::default();
+        let (gone, there) = (LinkId(8), LinkId(9));
+        let now = Instant::ZERO + 2 * PEACE;
+        let is_there = |link: LinkId| link == there;
+        ports.fail(gone, "broken".to_owned(), true, now);
+        assert!(!ports.is_due(is_there, now));
+        assert_eq!(ports.due(), None, "or it would be waited for a time in the past");
+        ports.fail(there, "broken".to_owned(), true, now);
+        assert!(ports.is_due(is_there, now));
+    }
+
+    #[test]
+    fn watching_is_tried_until_it_works_and_complained_of_once() {
+        let mut watch = Watch::default();
+        assert_eq!(watch.follow(1, || Err("no memory")), Some("no memory"));
+        assert_eq!(watch.follow(1, || Err("no memory")), None);
+        assert_eq!(watch.revision, None);
+        assert_eq!(watch.follow(1, || Ok::<_, &str>(())), None);
+        assert_eq!(watch.revision, Some(1));
+        assert_eq!(watch.follow(1, || Err("it is followed already")), None);
+        assert_eq!(watch.follow(2, || Err("no memory")), Some("no memory"));
+        assert_eq!(watch.revision, Some(1), "what was watched before still is");
     }
 
     #[test]
