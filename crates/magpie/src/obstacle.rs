@@ -32,18 +32,37 @@ pub(crate) enum Obstacle {
     OtherVrf,
 }
 
+/// What it takes until a link can be served.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Cure {
+    /// Waiting: things of that kind change by themselves.
+    Time,
+    /// Somebody has to put the device elsewhere, or to configure something else.
+    Rearrangement,
+    /// Something else has to be configured: such a device is never a link.
+    Configuration,
+}
+
 impl Obstacle {
-    /// Whether it lies in what was configured, so that waiting cannot help.
-    pub(crate) fn is_mistake(&self) -> bool {
+    /// What helps.
+    pub(crate) fn cure(&self) -> Cure {
         match self {
-            Self::Missing
-            | Self::Released
-            | Self::SmallMtu
-            | Self::Taken
-            | Self::Deaf { .. }
-            | Self::OtherVrf => false,
-            Self::BridgePort { .. } | Self::OtherLinkLayer | Self::Loopback => true,
+            Self::Missing | Self::Released | Self::SmallMtu | Self::Taken => Cure::Time,
+            Self::Deaf { .. } | Self::OtherVrf => Cure::Rearrangement,
+            Self::BridgePort { .. } | Self::OtherLinkLayer | Self::Loopback => Cure::Configuration,
         }
+    }
+
+    /// Whether the daemon refuses to serve anything with such a link. What may be rearranged while it
+    /// runs is no reason: while a machine boots devices are not in their places yet, and the other
+    /// links shall not wait for that.
+    pub(crate) fn is_mistake(&self) -> bool {
+        self.cure() == Cure::Configuration
+    }
+
+    /// Whether somebody has to do something about it, which who asks for a check is there for.
+    pub(crate) fn takes_a_hand(&self) -> bool {
+        self.cure() > Cure::Time
     }
 
     /// The same about so many, as what follows their number and a form of "to be".
@@ -111,6 +130,26 @@ pub(crate) fn summary<'a>(obstacles: impl Iterator<Item = &'a Obstacle>) -> Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_refuses_to_start_is_wrong_in_a_check_too_but_not_the_reverse() {
+        let port = Obstacle::BridgePort { bridge: None };
+        let deaf = Obstacle::Deaf { other: "eth0".to_owned() };
+        for (obstacle, refuses_to_start, is_wrong) in [
+            (Obstacle::Missing, false, false),
+            (Obstacle::Released, false, false),
+            (Obstacle::SmallMtu, false, false),
+            (Obstacle::Taken, false, false),
+            (deaf, false, true),
+            (Obstacle::OtherVrf, false, true),
+            (port, true, true),
+            (Obstacle::OtherLinkLayer, true, true),
+            (Obstacle::Loopback, true, true),
+        ] {
+            let answers = (obstacle.is_mistake(), obstacle.takes_a_hand());
+            assert_eq!(answers, (refuses_to_start, is_wrong), "{obstacle:?}");
+        }
+    }
 
     #[test]
     fn those_with_the_same_obstacle_are_counted() {

@@ -33,7 +33,7 @@ pub(crate) fn survey(config: &Config, devices: &Devices) -> Vec<Finding> {
             link: member.name.clone(),
             interfaces: member.devices().iter().map(|device| device.name.clone()).collect(),
             remark: remark(member, devices),
-            is_wrong: member.obstacle().is_some_and(is_wrong),
+            is_wrong: member.obstacle().is_some_and(Obstacle::takes_a_hand),
         })
     });
     findings.collect()
@@ -46,17 +46,6 @@ fn remark(member: &Member, devices: &Devices) -> Option<String> {
     match closest(&member.name, names).filter(|_| is_missing) {
         Some(meant) => Some(format!("{note}, if {meant} is not meant")),
         None => Some(note),
-    }
-}
-
-fn is_wrong(obstacle: &Obstacle) -> bool {
-    match obstacle {
-        Obstacle::BridgePort { .. }
-        | Obstacle::OtherLinkLayer
-        | Obstacle::Loopback
-        | Obstacle::Deaf { .. }
-        | Obstacle::OtherVrf => true,
-        Obstacle::Missing | Obstacle::Released | Obstacle::SmallMtu | Obstacle::Taken => false,
     }
 }
 
