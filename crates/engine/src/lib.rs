@@ -64,6 +64,7 @@ pub use data::WatchedData;
 pub use engine::Engine;
 pub use input::{Egress, FoundRoute, Input, KernelEvent, LinkId, LinkInfo, ScopePrefix};
 pub use member::{Member, Members};
+pub use notice::ANNOUNCEMENTS_PER_SECOND;
 pub use output::{Event, Evidence, KernelOp, Lost, Output, RequestId, Transmit};
 pub use rules::{
     AddressSet, Decision, ExpressionError, ExpressionErrorKind, ExpressionWarning,

@@ -16,8 +16,11 @@ use crate::engine::Engine;
 use crate::fib::Answer;
 use crate::{Announce, Decision, Discard, Evidence, Instant, LinkId, Timer};
 
-/// Time between two on one link (RFC 9099 section 2.3.1 warns of bursts).
-const INTERVAL: Duration = Duration::from_millis(10);
+/// Announcements that [`Engine::announce`] and changes of addresses cause on each link in a second
+/// at most (RFC 9099 section 2.3.1 warns of bursts).
+pub const ANNOUNCEMENTS_PER_SECOND: u64 = 100;
+/// Time between two on one link.
+const INTERVAL: Duration = Duration::from_nanos(1_000_000_000 / ANNOUNCEMENTS_PER_SECOND);
 /// Any of them may be lost (RFC 4861 section 7.2.6): a short round is repeated once ...
 const REPEAT_AFTER: Duration = Duration::from_secs(3);
 /// ... and this is short, so that a long one does not occupy the link for longer than it takes
@@ -97,7 +100,7 @@ impl Notices {
 impl Engine {
     /// Tells the neighbors on a link, or on all, that what we answer for is to be sent to our
     /// link-layer address from now on: this host has taken over from another. Returns how many
-    /// announcements that will be; they go out at a hundred a second on each link at most, those
+    /// announcements that will be; they go out at [`ANNOUNCEMENTS_PER_SECOND`] on each link at most, those
     /// of hosts that have been silent for some time only when they have answered a probe.
     pub fn announce(&mut self, link: Option<LinkId>, now: Instant) -> usize {
         self.clock = now;

@@ -11,7 +11,8 @@ use magpie_control::{
     RouteState, Rule, RuleMethod, RuleRefusal, RuleSource, Status, Target,
 };
 use magpie_engine::{
-    BindingState, BindingView, HostRouteView, Instant, LinkId, RouteStatus, RouteView,
+    ANNOUNCEMENTS_PER_SECOND, BindingState, BindingView, HostRouteView, Instant, LinkId,
+    RouteStatus, RouteView,
 };
 use magpie_sys::netlink::{AddressEvent, Connection};
 
@@ -423,9 +424,6 @@ fn waiting_status(member: &Member, note: String) -> LinkStatus {
         ..LinkStatus::default()
     }
 }
-
-/// The pace of an engine on each link, see [`magpie_engine::Engine::announce`].
-const ANNOUNCEMENTS_PER_SECOND: u64 = 100;
 
 fn host_state(state: BindingState) -> HostState {
     match state {
