@@ -241,7 +241,7 @@ fn the_ports_of_a_bridge_are_the_bridge() -> Outcome {
     ping_until(&site.router, address)?;
     assert!(!waiting(&magpie)?);
     site.gateway.delete_link("br-home")?;
-    await_link(&mut watch, "br-home", "there is no such interface")?;
+    await_link(&mut watch, "br-home", "it has gone")?;
     assert!(waiting(&magpie)?);
     magpie.stop()?;
     Ok(())
@@ -312,7 +312,7 @@ fn many_links_are_taken_as_they_come() -> Outcome {
     for number in 0..10 {
         let port = format!("port{number}");
         site.gateway.delete_link(&port)?;
-        await_link(&mut watch, &port, "there is no such interface")?;
+        await_link(&mut watch, &port, "it has gone")?;
     }
     assert_eq!(names(&magpie)?, ["wan", "other"]);
     magpie.stop()?;
@@ -466,7 +466,7 @@ fn a_link_may_be_made_anew() -> Outcome {
     let lladdr = site.gateway.lladdr("lan")?;
     let mut watch = magpie.watch()?;
     site.gateway.delete_link("lan")?;
-    await_link(&mut watch, "lan", "there is no such interface")?;
+    await_link(&mut watch, "lan", "it has gone")?;
     connect(&site.gateway.plug("lan").lladdr(lladdr), &site.switch.plug(&port).bridge("down"))?;
     await_link(&mut watch, "lan", "up")?;
     let after = site.gateway.ifindex("lan")?;
