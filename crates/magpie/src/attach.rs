@@ -196,6 +196,7 @@ impl Service {
         }
         relay.settle(now);
         self.tell_events(index, &[(link, label.clone())], now);
+        self.memory.lose(&label);
         self.update_guard();
         let detail = match why {
             // What is said of a link that never was there would be odd about one that was.

@@ -36,6 +36,7 @@ mod saver;
 mod service;
 mod settings;
 mod shield;
+mod sought;
 mod state;
 mod survey;
 mod systemd;

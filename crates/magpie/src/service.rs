@@ -1,7 +1,7 @@
 //! Holds what the daemon serves, and applies to it what comes in: frames, news of the kernel's,
 //! deadlines.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ipnet::Ipv6Net;
 use magpie_config::model::{self, Kind};
@@ -96,7 +96,7 @@ pub(crate) struct Service {
     fixes: Option<Fixes>,
     /// What had to be repaired.
     pub(crate) tally: Tally,
-    memory: Memory,
+    pub(crate) memory: Memory,
     /// When what the kernel knows is to be read anew; none while notifications suffice.
     resync_at: Option<Instant>,
     resynced_at: Instant,
@@ -168,7 +168,7 @@ impl Service {
             is_watched: false,
             fixes,
             tally: Tally::default(),
-            memory: Memory::new(plan.state, plan.saved, now),
+            memory: Memory::new(plan.state, plan.saved, now, SystemTime::now()),
             resync_at: None,
             resynced_at: now,
             is_synced: false,
@@ -434,6 +434,9 @@ impl Service {
             tracing::warn!(error = %Chain(&error), "trying again");
         }
         self.expire(now);
+        if self.memory.seek_due().is_some_and(|at| at <= now) {
+            self.seek(now);
+        }
         if self.memory.due().is_some_and(|at| at <= now) {
             self.save(Saving::InBackground, now);
         }
@@ -444,7 +447,7 @@ impl Service {
         let wakeups = self.relays.iter().filter_map(|relay| relay.engine.poll_timeout());
         let ports = self.relays.iter().filter_map(|relay| relay.ports.due());
         let others = self.memory.due().into_iter().chain(self.resync_at).chain(self.rulebook.due());
-        let others = others.chain(ports);
+        let others = others.chain(ports).chain(self.memory.seek_due());
         wakeups.map(|wakeup| wakeup.at).chain(others).min()
     }
 
@@ -475,7 +478,7 @@ impl Service {
         });
         let relays = &self.relays;
         let is_there = |link: &str| relays.iter().any(|relay| relay.links.by_label(link).is_some());
-        self.memory.save(bindings, is_there, saving, now);
+        self.memory.save(bindings, is_there, saving, now, SystemTime::now());
     }
 
     /// Begins or ends to change settings that are in the way.
@@ -560,20 +563,17 @@ impl Service {
     pub(crate) fn recall(&mut self, now: Instant) {
         let known: Vec<Ipv6Net> = prefixes(&self.relays, now).collect();
         let (relays, rulebook) = (&mut self.relays, &self.rulebook);
-        let place = |host: &Saved| {
-            let Saved { target, ref link, lladdr, .. } = *host;
-            let place = relays.iter_mut().find_map(|relay| {
-                let link = relay.links.by_label(link)?.id();
-                Some((relay, link))
-            });
-            let Some((relay, link)) = place else { return false };
-            let is_wanted = relay.looks_for(target, rulebook.granted(), now);
-            if is_wanted {
-                relay.feed(Input::Restore { target, link, lladdr }, now);
-            }
-            is_wanted
-        };
+        let place = |host: &Saved| restore(relays, rulebook, host, now);
         self.tally.hosts_recalled += self.memory.recall(known.into_iter(), place, now);
+        for relay in &mut self.relays {
+            relay.settle(now);
+        }
+    }
+
+    /// Looks again for hosts that were remembered and did not answer.
+    fn seek(&mut self, now: Instant) {
+        let (relays, rulebook) = (&mut self.relays, &self.rulebook);
+        self.memory.seek(|host| restore(relays, rulebook, host, now), now);
         for relay in &mut self.relays {
             relay.settle(now);
         }
@@ -630,7 +630,8 @@ impl Service {
         for event in events.drain(..) {
             match event {
                 magpie_engine::Event::Displaced { target, link, lladdr } => {
-                    let host = Saved { target, link: name(link), lladdr, is_away: true };
+                    let host =
+                        Saved { target, link: name(link), lladdr, is_away: true, until: None };
                     self.memory.displace(host, now);
                 }
                 magpie_engine::Event::Found { target, .. }
@@ -660,6 +661,21 @@ impl Service {
             self.told.push(event);
         }
     }
+}
+
+/// Has a host that is remembered asked where it was; tells whether there is such a place.
+fn restore(relays: &mut [Relay], rulebook: &Rulebook, host: &Saved, now: Instant) -> bool {
+    let Saved { target, ref link, lladdr, .. } = *host;
+    let place = relays.iter_mut().find_map(|relay| {
+        let link = relay.links.by_label(link)?.id();
+        Some((relay, link))
+    });
+    let Some((relay, link)) = place else { return false };
+    let is_wanted = relay.looks_for(target, rulebook.granted(), now);
+    if is_wanted {
+        relay.feed(Input::Restore { target, link, lladdr }, now);
+    }
+    is_wanted
 }
 
 /// The prefixes of all relays.

@@ -23,6 +23,9 @@ pub(crate) struct Saved {
     pub(crate) lladdr: Option<LinkAddr>,
     /// It was away already when it was saved, with its link or its prefix.
     pub(crate) is_away: bool,
+    /// Until when such a host is looked for where it was, in seconds since 1970. Not known while the
+    /// daemon runs, which has clocks that nobody sets, and not told by older files.
+    pub(crate) until: Option<u64>,
 }
 
 /// What a state file contains.
@@ -218,6 +221,9 @@ struct Entry {
     lladdr: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     away: bool,
+    /// Seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<u64>,
 }
 
 fn parse(text: &[u8]) -> Result<Content, serde_json::Error> {
@@ -234,8 +240,8 @@ fn parse(text: &[u8]) -> Result<Content, serde_json::Error> {
         };
         // Without it the host is asked by multicast, which does as well.
         let lladdr = entry.lladdr.and_then(|text| text.parse().ok());
-        let (link, is_away) = (entry.value1, entry.away);
-        content.hosts.push(Saved { target, link, lladdr, is_away });
+        let Entry { value1: link, away: is_away, until, .. } = entry;
+        content.hosts.push(Saved { target, link, lladdr, is_away, until });
     }
     Ok(content)
 }
@@ -246,6 +252,7 @@ fn emit(hosts: &[Saved]) -> String {
         value1: host.link.clone(),
         lladdr: host.lladdr.map(|lladdr| lladdr.to_string()),
         away: host.is_away,
+        until: host.until,
     };
     let document = Document { saved_routes: hosts.iter().map(entry).collect() };
     let mut text =
@@ -283,6 +290,7 @@ pub(crate) mod samples {
             link: link.to_owned(),
             lladdr: lladdr.map(LinkAddr),
             is_away: false,
+            until: None,
         }
     }
 
@@ -343,7 +351,9 @@ mod tests {
     #[test]
     fn reads_what_it_writes() {
         let lladdr = Some([2, 0, 0, 0, 0, 1]);
-        let hosts = [saved(1, "br-lan", lladdr), saved(2, "eth0.5", None), away(3, "wg0", lladdr)];
+        let gone = Saved { until: Some(1_700_000_000), ..away(4, "wg0", lladdr) };
+        let hosts =
+            [saved(1, "br-lan", lladdr), saved(2, "eth0.5", None), away(3, "wg0", lladdr), gone];
         assert_eq!(parse(emit(&hosts).as_bytes()).unwrap().hosts, hosts);
         assert_eq!(parse(emit(&[]).as_bytes()).unwrap(), Content::default());
         assert!(emit(&hosts).contains("\"value0\": \"2001:db8::1\""));
