@@ -2,6 +2,7 @@
 //! on, and traffic comes back within seconds. Then a thousand disturbances in random order.
 #![forbid(unsafe_code)]
 
+mod churn;
 #[path = "../common/mod.rs"]
 mod common;
 mod disturbance;
@@ -22,8 +23,11 @@ type Scenario = (&'static str, Box<dyn FnOnce() -> Outcome + Send>);
 
 fn main() -> ExitCode {
     // The random ones first, since they take minutes.
-    let mut tests: Vec<Scenario> =
-        vec![("a_thousand_random_disturbances", Box::new(random::a_thousand))];
+    let mut tests: Vec<Scenario> = vec![
+        ("a_thousand_random_disturbances", Box::new(random::a_thousand)),
+        ("lnk_16_a_thousand_links_come_and_go", Box::new(churn::a_thousand_links)),
+        ("lnk_16_fifty_links_at_once", Box::new(churn::fifty_links)),
+    ];
     for disturbance in DISTURBANCES {
         tests.push((disturbance.name, Box::new(|| scene::recovers_from(disturbance))));
     }

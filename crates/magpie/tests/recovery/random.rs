@@ -9,7 +9,7 @@ use fastrand::Rng;
 
 use crate::common::Outcome;
 use crate::disturbance::{DISTURBANCES, Disturbance, Pace};
-use crate::scene::{Recovery, SUSTAINED, Scene, holdings};
+use crate::scene::{Recovery, SPARE_DESCRIPTORS, SPARE_MEMORY_KIB, SUSTAINED, Scene, holdings};
 
 pub(crate) fn a_thousand() -> Outcome {
     let seed = match env::var("MAGPIE_SEED") {
@@ -138,7 +138,3 @@ const CHECK_EVERY: usize = 50;
 const STATED: Duration = Duration::from_secs(3);
 /// Pings in a row after which the network counts as recovered for the moment.
 const BRIEFLY: usize = 3;
-/// A look at the daemon takes a descriptor.
-const SPARE_DESCRIPTORS: usize = 2;
-/// Pages that an allocator keeps for later.
-const SPARE_MEMORY_KIB: u64 = 2048;

@@ -381,3 +381,7 @@ const AT_REST: Duration = Duration::from_millis(1200);
 const PROMPT: Duration = Duration::from_millis(200);
 /// What the subnet is renumbered to.
 const OTHER_PREFIX: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 8, 0, 0, 0, 0, 0);
+/// A look at the daemon takes a descriptor.
+pub(crate) const SPARE_DESCRIPTORS: usize = 2;
+/// Pages that an allocator keeps for later.
+pub(crate) const SPARE_MEMORY_KIB: u64 = 2048;
