@@ -44,10 +44,7 @@ pub(crate) struct Binding {
     pub(crate) claim_decided: Option<Instant>,
     pub(crate) upkeep: Upkeep,
     pub(crate) announcement: Option<Announcement>,
-    /// It has another link-layer address than our kernel may know.
-    pub(crate) has_new_lladdr: bool,
-    /// When everybody is to be asked for it, so that our kernel hears of that.
-    pub(crate) inform: Option<Instant>,
+    pub(crate) kernel_view: KernelView,
     /// Who is still to be told of it when it is verified and routed.
     pub(crate) untold: Untold,
     /// When a neighbor on its own link first asked for it without it being verified since.
@@ -56,6 +53,26 @@ pub(crate) struct Binding {
     pub(crate) moved_from: Option<LinkId>,
     /// When something of the above is due.
     pub(crate) due: Option<Instant>,
+}
+
+/// Whether our kernel knows a target by the right link-layer address, if it knows it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum KernelView {
+    #[default]
+    Current,
+    /// It has another one now, with which it has yet to answer.
+    Outdated,
+    /// Its answer did not tell our kernel: everybody is asked for it then.
+    AskAt(Instant),
+}
+
+impl KernelView {
+    pub(crate) fn ask_at(self) -> Option<Instant> {
+        match self {
+            Self::AskAt(at) => Some(at),
+            Self::Current | Self::Outdated => None,
+        }
+    }
 }
 
 /// Who does not know yet that a target is there.
@@ -169,8 +186,7 @@ impl Binding {
             claim_decided: None,
             upkeep: Upkeep { sent: 0, next: now },
             announcement: None,
-            has_new_lladdr: false,
-            inform: None,
+            kernel_view: KernelView::Current,
             untold: Untold::Nobody,
             doubted: None,
             moved_from: None,
@@ -208,7 +224,7 @@ impl Binding {
             self.verification.map(|verification| verification.next),
             self.claim.as_ref().map(|claim| claim.next),
             self.announcement.and_then(|announcement| announcement.next),
-            self.inform,
+            self.kernel_view.ask_at(),
         ]
         .into_iter()
         .flatten()
@@ -323,7 +339,9 @@ impl Bindings {
         binding.link = link;
         binding.lladdr = Some(lladdr);
         let named = old.1.and_then(named).zip(named(lladdr));
-        binding.has_new_lladdr |= named.is_some_and(|(old, new)| old != new);
+        if named.is_some_and(|(old, new)| old != new) {
+            binding.kernel_view = KernelView::Outdated;
+        }
         self.count_out(old.0, old.1);
         self.count_in(link, Some(lladdr));
         Some(old.0)

@@ -7,7 +7,9 @@ use std::time::Duration;
 use magpie_wire::{Advert, LinkAddr};
 
 use crate::bare::named;
-use crate::binding::{Announcement, Binding, Untold, Upkeep, Verification, is_by_owner};
+use crate::binding::{
+    Announcement, Binding, KernelView, Untold, Upkeep, Verification, is_by_owner,
+};
 use crate::engine::Engine;
 use crate::fib::Purpose;
 use crate::link::Link;
@@ -127,8 +129,11 @@ impl Engine {
         binding.by_owner = is_by_owner(&advert);
         binding.upkeep = Upkeep { sent: 0, next: upkeep };
         let is_heard = advert.overrides && advert.target_lladdr.is_some();
-        binding.inform = (binding.has_new_lladdr && !is_heard).then_some(now);
-        binding.has_new_lladdr = false;
+        binding.kernel_view = match binding.kernel_view {
+            KernelView::Outdated if !is_heard => KernelView::AskAt(now),
+            KernelView::AskAt(at) if !is_heard => KernelView::AskAt(at),
+            _ => KernelView::Current,
+        };
         let moved_from = binding.moved_from.take().filter(|from| *from != link);
         let (evidence, known) = (binding.evidence, binding.lladdr);
         binding.announcement =
@@ -158,12 +163,14 @@ impl Engine {
     /// would go on with the old address (RFC 4861 sections 7.2.4 and 7.2.5).
     fn inform_kernel(&mut self, target: Ipv6Addr, now: Instant) {
         let Some(binding) = self.bindings.get_mut(target) else { return };
-        if binding.inform.is_none_or(|at| at > now) {
+        if binding.kernel_view.ask_at().is_none_or(|at| at > now) {
             return;
         }
         let link = binding.link;
-        binding.inform = self.links.get(&link).and_then(|link| link.asked.until(target, now));
-        if binding.inform.is_none() {
+        if let Some(at) = self.links.get(&link).and_then(|link| link.asked.until(target, now)) {
+            binding.kernel_view = KernelView::AskAt(at);
+        } else {
+            binding.kernel_view = KernelView::Current;
             self.solicit_multicast(link, target, Budget::Known, now);
         }
     }

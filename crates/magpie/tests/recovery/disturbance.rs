@@ -14,7 +14,7 @@ use crate::ruleset;
 use crate::scene::{GATEWAY, ROUTER, SUSTAINED, Scene, port_of};
 
 /// Something that happens, and ends with everything where it should be again.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Disturbance {
     pub(crate) name: &'static str,
     /// How often it happens among random ones, in relation to others.
