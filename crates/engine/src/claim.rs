@@ -292,7 +292,7 @@ impl Engine {
     /// Notes a new place, and the place that was confirmed last, in an earlier run maybe.
     fn relocate(&mut self, target: Ipv6Addr, link: LinkId, lladdr: LinkAddr) {
         let Some(from) = self.bindings.relocate(target, link, lladdr) else { return };
-        self.forget_ordinary(target, from);
+        self.watch_again(target);
         if let Some(binding) = self.bindings.get_mut(target)
             && binding.hearsay.is_none()
             && binding.moved_from.is_none()

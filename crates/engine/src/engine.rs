@@ -208,7 +208,7 @@ impl Engine {
             }
         }
         self.limit_groups();
-        self.forget_all_ordinary();
+        self.watch_all_again();
         self.scope.configure(self.config.prefixes.clone());
         self.on_addresses_changed(now);
         if self.config.routes != routes_before {
@@ -421,7 +421,7 @@ impl Engine {
                 }
                 Timer::Link(link) => self.on_router_discovery_due(link, now),
                 Timer::Notice(link) => self.on_notice_due(link, now),
-                Timer::Data(link) => self.on_data_due(link),
+                Timer::Data(link) => self.on_data_due(link, now),
                 Timer::Recheck(link) => self.on_recheck_due(link, now),
                 Timer::Groups(link) => self.on_groups_due(link),
                 Timer::Delayed => {

@@ -35,25 +35,27 @@ impl Engine {
                 self.fib.forget(target);
                 if is_proxiable(target) {
                     self.routes.foreign(target, link);
+                    self.watch_again(target);
                     self.update_standing_of(target);
                 }
             }
             KernelEvent::RouteGone { target, link: Some(link), own: true } => {
                 let is_up = self.links.get(&link).is_some_and(Link::usable);
                 self.routes.vanished(target, link, is_up);
+                self.watch_again(target);
                 self.fib.forget(target);
                 self.reconcile_route(target);
             }
             KernelEvent::RouteGone { target, own: false, .. } => {
                 self.fib.forget(target);
                 self.routes.foreign_vanished(target);
-                self.forget_ordinary_anywhere(target);
+                self.watch_again(target);
                 self.update_standing_of(target);
                 self.reconcile_route(target);
             }
             KernelEvent::RoutesChanged => {
                 self.fib.clear();
-                self.forget_all_ordinary();
+                self.watch_all_again();
             }
             KernelEvent::Miss { link, target } => self.on_miss(link, target, now),
             KernelEvent::ProxyNeighbor { link, target } => {
@@ -228,6 +230,7 @@ impl Engine {
     /// elsewhere may be there.
     pub(crate) fn on_link_up(&mut self, id: LinkId, now: Instant) {
         self.held_down.retain(|(_, link)| *link != id);
+        self.watch_misses_again();
         self.recheck(id, now);
         self.retry_groups(id);
         if let Some(link) = self.links.get_mut(&id) {
@@ -286,7 +289,7 @@ impl Engine {
             self.timers.set(&mut link.due, Timer::Link(id), None);
             self.timers.set(&mut link.recheck.due, Timer::Recheck(id), None);
             self.timers.set(&mut link.notices.due, Timer::Notice(id), None);
-            self.timers.set(&mut link.ordinary.due, Timer::Data(id), None);
+            self.timers.set(&mut link.data.due, Timer::Data(id), None);
             let LinkInfo { member, lladdr, .. } = link.info;
             self.own.unset_lladdr(id, lladdr);
             if let Some(lladdr) = lladdr.filter(|_| !self.config.link(member).plural) {
@@ -419,7 +422,9 @@ impl Engine {
         self.on_addresses_changed(now);
         let links = &self.links;
         let is_up = |link: LinkId| links.get(&link).is_some_and(Link::usable);
-        for target in self.routes.end_sync(is_up) {
+        let targets = self.routes.end_sync(is_up);
+        self.watch_all_again();
+        for target in targets {
             match self.routes.installed(target) {
                 Some(link) => self.adopt(target, link, now),
                 None => self.reconcile_route(target),

@@ -88,12 +88,14 @@ impl<K: Copy + Ord> Recent<K> {
         self.until.get(&key).copied().filter(|until| *until > now)
     }
 
-    /// Forgets all keys in a range.
-    pub(crate) fn remove_all(&mut self, range: impl RangeBounds<K> + Clone) {
+    /// Forgets all keys in a range; tells whether there were any.
+    pub(crate) fn remove_all(&mut self, range: impl RangeBounds<K> + Clone) -> bool {
+        let before = self.until.len();
         while let Some((key, _)) = self.until.range(range.clone()).next() {
             let key = *key;
             self.until.remove(&key);
         }
+        self.until.len() != before
     }
 
     pub(crate) fn retain(&mut self, keep: impl Fn(&K) -> bool) {

@@ -6,7 +6,7 @@ use std::net::Ipv6Addr;
 use ipnet::Ipv6Net;
 use magpie_wire::LinkAddr;
 
-use crate::data::Ordinary;
+use crate::data::DataWatch;
 use crate::limit::{Recent, TokenBucket};
 use crate::mrd::RouterDiscovery;
 use crate::notice::Notices;
@@ -37,7 +37,8 @@ pub(crate) struct Link {
     resolutions: usize,
     kernel_resolutions: usize,
     pub(crate) router_discovery: RouterDiscovery,
-    pub(crate) ordinary: Ordinary,
+    /// What of the packets that leave is not worth being told.
+    pub(crate) data: DataWatch,
     /// The walk through the hosts here that verifies them all.
     pub(crate) recheck: Recheck,
     /// Listener reports that are looked into.
@@ -70,7 +71,7 @@ impl Link {
             resolutions: 0,
             kernel_resolutions: 0,
             router_discovery: RouterDiscovery::default(),
-            ordinary: Ordinary::new(now),
+            data: DataWatch::new(now),
             recheck: Recheck::default(),
             reports: TokenBucket::new(REPORTS_PER_SECOND, now),
             notices: Notices::default(),

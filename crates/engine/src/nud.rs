@@ -333,6 +333,7 @@ impl Engine {
         let mut binding = Binding::new(link, lladdr, evidence, now);
         binding.upkeep.next = self.next_upkeep(now);
         self.bindings.insert(target, binding);
+        self.watch_again(target);
         self.update_binding_timer(target);
         true
     }
@@ -347,7 +348,7 @@ impl Engine {
         self.routes.want(target, None);
         self.reconcile_route(target);
         let link = binding.link;
-        self.forget_ordinary(target, link);
+        self.watch_again(target);
         if binding.confirmed.is_some() {
             self.report(Event::Forgotten { target, link, why });
         }

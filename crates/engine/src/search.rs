@@ -190,16 +190,35 @@ impl Engine {
         to: Members,
         now: Instant,
     ) -> bool {
-        let mut others = self
-            .links
+        self.others(origin, to).all(|id| self.held_down.contains((target, id), now))
+    }
+
+    /// When that ends on the first of the links; none if it was in vain on none of them.
+    pub(crate) fn held_down_until(
+        &self,
+        target: Ipv6Addr,
+        origin: LinkId,
+        to: Members,
+        now: Instant,
+    ) -> Option<Instant> {
+        self.others(origin, to).filter_map(|id| self.held_down.until((target, id), now)).min()
+    }
+
+    /// Returns the links that can be asked on behalf of an asker on `origin`.
+    fn others(&self, origin: LinkId, to: Members) -> impl Iterator<Item = LinkId> + '_ {
+        self.links
             .iter()
-            .filter(|(id, link)| **id != origin && link.usable() && to.contains(link.info.member));
-        others.all(|(id, _)| self.held_down.contains((target, *id), now))
+            .filter(move |(id, link)| {
+                **id != origin && link.usable() && to.contains(link.info.member)
+            })
+            .map(|(id, _)| *id)
     }
 
     /// The target has shown itself: it may be searched for again at once.
     pub(crate) fn end_hold_down(&mut self, target: Ipv6Addr) {
-        self.held_down.remove_all((target, LinkId(0))..=(target, LinkId(u32::MAX)));
+        if self.held_down.remove_all((target, LinkId(0))..=(target, LinkId(u32::MAX))) {
+            self.watch_again(target);
+        }
     }
 
     fn awaits_source(&self, link: LinkId) -> bool {

@@ -12,7 +12,7 @@ use magpie_wire::LinkAddr;
 
 use crate::bench::{Bench, ok_na, search};
 use crate::frame::{Frame, dad, na, ns, query, router_search, rs, unreachable};
-use crate::names::{DN, MH, MU, TUN, UP, X, Y, Z, ip, link_local, mac, p};
+use crate::names::{DN, MB, MH, MU, TUN, UP, X, Y, Z, ip, link_local, mac, p};
 
 /// A question from the tunnel, without options.
 fn tun_ns(target: Ipv6Addr) -> Frame {
@@ -588,13 +588,137 @@ fn lnk_10_what_leaves_for_hosts_in_the_tunnel_does_not_wake_us_for_ever() {
     bench.advance(Duration::from_secs(11));
     assert_eq!(watched(&bench).prefixes, [net("2001:db8:1::/64")]);
     assert_eq!(watched(&bench).except.len(), 64);
-    // What goes through us to nobody is no reason to look away.
+    // What goes through us to nobody is reason to look away for a moment, no more.
     for number in 0x1000..0x1400 {
         bench.kernel_sends_data(TUN, p(number));
     }
+    assert_eq!(watched(&bench), WatchedData::default());
+    bench.advance(Duration::from_secs(1));
     assert_eq!(watched(&bench).except.len(), 64);
     bench.link_gone(TUN);
     assert_eq!(watched(&bench), WatchedData::default());
+}
+
+/// Whether packets for `target` that leave by the tunnel wake us.
+fn is_watched(bench: &Bench, target: Ipv6Addr) -> bool {
+    let watched = bench.engine.watched_data(TUN, bench.now);
+    watched.prefixes.iter().any(|net| net.contains(&target)) && !watched.except.contains(&target)
+}
+
+#[test]
+fn lnk_10_what_leaves_for_nobody_wakes_us_once_in_a_hold_down() {
+    let mut bench = Bench::with_tun();
+    let mut woken = 0;
+    for _ in 0..230 {
+        if is_watched(&bench, X) {
+            woken += 1;
+            bench.kernel_sends_data(TUN, X);
+        }
+        assert!(is_watched(&bench, Y), "only X is looked for");
+        bench.advance_ms(100);
+    }
+    assert!(woken <= 5, "{woken} times in the three seconds of a search and a hold-down of twenty");
+    assert!(bench.counter(Discard::HeldDown) > 0);
+    assert!(is_watched(&bench, X) || woken == 5, "it may be tried again");
+    // A link where it may have come, or a word of it, ends that before its time.
+    bench.advance(Duration::from_secs(30));
+    bench.kernel_sends_data(TUN, X);
+    bench.advance(Duration::from_secs(4));
+    bench.kernel_sends_data(TUN, X);
+    assert!(!is_watched(&bench, X));
+    bench.link(DN, MB, false);
+    bench.link(DN, MB, true);
+    assert!(is_watched(&bench, X));
+}
+
+#[test]
+fn lnk_10_what_leaves_for_hosts_known_elsewhere_does_not_wake_us_while_nothing_can_be_done() {
+    // Routes are not ours to make.
+    let config = Config { routes: RoutePolicy::Never, ..Config::default() };
+    let mut bench = Bench::with_tun_and(config, &["fe80::13/64"]);
+    bench.host(X, DN, MH);
+    bench.hear(UP, &ns(X));
+    assert_eq!(bench.place(X), "dn mH reachable");
+    bench.kernel_sends_data(TUN, X);
+    assert!(!is_watched(&bench, X));
+    bench.advance(Duration::from_secs(20));
+    assert!(!is_watched(&bench, X));
+    bench.power_off(X);
+    bench.advance(Duration::from_secs(600));
+    assert_eq!(bench.place(X), "nowhere");
+    assert!(is_watched(&bench, X));
+
+    // The route is in place; it may come to be missing.
+    let mut bench = Bench::with_tun();
+    bench.known(X, DN);
+    bench.kernel_sends_data(TUN, X);
+    assert!(!is_watched(&bench, X));
+    bench.foreign_route(X, TUN);
+    assert!(is_watched(&bench, X));
+
+    // Somebody else's route leads elsewhere.
+    bench.kernel_sends_data(TUN, X);
+    assert!(!is_watched(&bench, X));
+    bench.advance(Duration::from_secs(1));
+    assert!(is_watched(&bench, X), "that may change without a word");
+    bench.kernel_sends_data(TUN, X);
+    bench.foreign_route_gone(X);
+    assert!(is_watched(&bench, X));
+
+    // The kernel refuses it.
+    let mut bench = Bench::with_tun();
+    bench.refuse_routes(12);
+    bench.host(X, DN, MH);
+    bench.hear(UP, &ns(X));
+    let mut woken = 0;
+    for _ in 0..100 {
+        if is_watched(&bench, X) {
+            woken += 1;
+            bench.kernel_sends_data(TUN, X);
+        }
+        bench.advance_ms(100);
+    }
+    assert!((1..=11).contains(&woken), "{woken} times in ten seconds");
+}
+
+#[test]
+fn lnk_10_a_scan_does_not_wake_us_at_its_own_speed() {
+    let budgets = [Limits::default().kernel_resolutions_per_link, 4, 100_000];
+    for kernel_resolutions_per_link in budgets {
+        let limits = Limits { kernel_resolutions_per_link, ..Limits::default() };
+        let mut bench =
+            Bench::with_tun_and(Config { limits, ..Config::default() }, &["fe80::13/64"]);
+        let mut woken = 0;
+        for number in 0x1000..0x2000 {
+            if is_watched(&bench, p(number)) {
+                woken += 1;
+                bench.kernel_sends_data(TUN, p(number));
+            }
+            bench.advance_ms(1);
+        }
+        assert!(woken <= 101 * 5, "{woken} times in four seconds");
+        // When it is over, or just rests, the next miss is noticed.
+        bench.advance(Duration::from_secs(4));
+        bench.host(X, DN, MH);
+        assert!(is_watched(&bench, X));
+        bench.kernel_sends_data(TUN, X);
+        assert_eq!(bench.routes.get(&X), Some(&DN));
+    }
+}
+
+#[test]
+fn lnk_10_a_scan_leaves_room_for_those_who_are_in_the_tunnel() {
+    let mut bench = Bench::with_tun();
+    (0x1000..0x1040).for_each(|number| bench.kernel_sends_data(TUN, p(number)));
+    bench.known(Z, TUN);
+    bench.advance(Duration::from_secs(1));
+    (0x2000..0x2040).for_each(|number| bench.kernel_sends_data(TUN, p(number)));
+    bench.kernel_sends_data(TUN, Z);
+    let watched = bench.engine.watched_data(TUN, bench.now);
+    assert!(watched == WatchedData::default() || watched.except.contains(&Z));
+    bench.advance(Duration::from_secs(1));
+    bench.kernel_sends_data(TUN, Z);
+    assert!(!is_watched(&bench, Z));
 }
 
 // Misses of all kinds, one budget.
