@@ -65,12 +65,19 @@ impl Engine {
     ) {
         let Some(binding) = self.bindings.get_mut(target) else { return };
         if let Some(claim) = &mut binding.claim {
+            // A report says nothing of any address, and must not keep out what does.
+            let is_guess = claim.evidence == Evidence::ListenerReport;
             if (claim.link, claim.lladdr) == (link, lladdr) {
                 claim.tentative = tentative.or(claim.tentative);
+                if is_guess {
+                    claim.evidence = evidence;
+                }
                 return;
             }
             // One that detects duplicates has to be told in time; others can wait.
-            if claim.tentative.is_some() || tentative.is_none() {
+            let is_urgent = claim.tentative.is_none() && tentative.is_some();
+            let is_better = is_guess && evidence != Evidence::ListenerReport;
+            if !is_urgent && !is_better {
                 return;
             }
         }
@@ -221,6 +228,10 @@ impl Engine {
         let Some(claim) = self.end_claim(target, now) else { return };
         let Some(binding) = self.bindings.get_mut(target) else { return };
         binding.reachable_until = None;
+        if claim.evidence == Evidence::ListenerReport {
+            // Anybody can forge a report, and a host that sleeps has been asked often enough.
+            return self.update_binding_timer(target);
+        }
         let (link, lladdr) = (binding.link, binding.lladdr);
         let is_same =
             lladdr.is_some_and(|known| bare::is_same((link, known), (claim.link, claim.lladdr)));

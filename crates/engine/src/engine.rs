@@ -65,6 +65,8 @@ pub struct Engine {
     pub(crate) defenses: Quota<(LinkId, LinkAddr)>,
     /// Stations whose listener reports were looked into, and where.
     pub(crate) reported: Recent<(LinkId, LinkAddr)>,
+    /// The last address that such a report made us ask for, if there may be more.
+    pub(crate) followed: BTreeMap<(LinkId, LinkAddr), Ipv6Addr>,
     pub(crate) routes: Routes,
     pub(crate) groups: Groups,
     pub(crate) delayed: DelayedQueue,
@@ -127,6 +129,7 @@ impl Engine {
             probes_seen: ProbeMemory::default(),
             defenses: Quota::new(),
             reported: Recent::new(),
+            followed: BTreeMap::new(),
             routes: Routes::default(),
             groups: Groups::default(),
             delayed: DelayedQueue::default(),

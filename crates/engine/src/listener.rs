@@ -5,6 +5,7 @@
 //! it had claimed them here; no more is believed.
 
 use std::net::Ipv6Addr;
+use std::ops::Bound;
 use std::time::Duration;
 
 use magpie_wire::LinkAddr;
@@ -36,11 +37,21 @@ impl Engine {
         }
         self.reported.insert((id, lladdr), now + INTERVAL, MOST_REMEMBERED, now);
         let mut targets = [None; MOST_ASKED];
-        let elsewhere = self.bindings.iter().filter(|(_, binding)| {
+        // Those that come behind the last one that was asked for, then those before it.
+        let last = self.followed.remove(&(id, lladdr));
+        let behind = self.bindings.range(last.map_or(Bound::Unbounded, Bound::Excluded));
+        let before = self.bindings.iter().take_while(|(target, _)| Some(*target) <= last);
+        let elsewhere = behind.chain(before).filter(|(_, binding)| {
             binding.lladdr == Some(lladdr) && binding.link != id && binding.claim.is_none()
         });
         for (place, (target, _)) in targets.iter_mut().zip(elsewhere) {
             *place = Some(target);
+        }
+        if let Some(Some(last)) = targets.last() {
+            if self.followed.len() >= MOST_REMEMBERED {
+                self.followed.clear();
+            }
+            self.followed.insert((id, lladdr), *last);
         }
         for target in targets.iter().flatten() {
             self.follow(*target, id, lladdr, now);

@@ -8,7 +8,7 @@ use magpie_wire::{Message, solicited_node};
 
 use crate::bench::{Bench, ok_na, probe};
 use crate::frame::{dad, na, ns, query, report, router_search};
-use crate::names::{DN, EVIL, MA, MB, MH, MZ, UP, X, Z, ip, p, station};
+use crate::names::{DN, EVIL, MA, MB, MH, MZ, THIRD, UP, X, Z, ip, p, station};
 
 fn router_adverts(bench: &Bench) -> Vec<u32> {
     bench
@@ -38,9 +38,8 @@ fn mcl_01_also_on_links_that_come_later_and_for_our_own_addresses() {
     let mut bench = Bench::known_x();
     assert!(bench.groups.contains(&(DN, ip("ff02::1:ff00:10"))), "P::10 is answered for on dn");
     bench.add_third();
-    let third = crate::names::THIRD;
-    assert!(bench.groups.contains(&(third, ip("ff02::1:ff00:21"))));
-    assert!(bench.groups.contains(&(third, ip("ff02::1:ff00:10"))));
+    assert!(bench.groups.contains(&(THIRD, ip("ff02::1:ff00:21"))));
+    assert!(bench.groups.contains(&(THIRD, ip("ff02::1:ff00:10"))));
 }
 
 #[test]
@@ -275,6 +274,55 @@ fn a_listener_report_makes_nobody_known() {
     bench.hear(DN, &report(MH));
     bench.silence();
     assert_eq!(bench.engine.bindings(bench.now).count(), 1);
+}
+
+#[test]
+fn a_forged_listener_report_does_not_keep_out_where_the_host_really_went() {
+    for claim in [ns(Z).by(MH, X), na(X, MH).flags("O").for_all(), dad(X, MH).nonce(1)] {
+        let mut bench = Bench::with_third();
+        bench.known(X, DN);
+        bench.station(X).deaf = true;
+        bench.hear(THIRD, &report(MH));
+        bench.advance_ms(50);
+        bench.station(X).deaf = false;
+        bench.station(X).link = UP;
+        bench.hear(UP, &claim);
+        bench.advance_ms(1_200);
+        assert_eq!(bench.place(X), "up mH reachable", "{claim:?}");
+    }
+}
+
+#[test]
+fn a_listener_report_costs_a_sleeping_host_no_search() {
+    let mut bench = Bench::known_x();
+    bench.station(X).deaf = true;
+    bench.forget_log();
+    bench.hear(UP, &report(MH));
+    bench.advance(Duration::from_secs(8));
+    let asked = bench.heard().len();
+    assert!((4..=6).contains(&asked), "{asked} questions");
+    bench.station(X).deaf = false;
+    bench.hear(UP, &ns(X));
+    assert_eq!(bench.heard().last(), Some(&ok_na(X)), "it is verified for who asks");
+}
+
+#[test]
+fn listener_reports_come_to_all_addresses_of_a_station() {
+    let mut bench = Bench::new();
+    let targets: Vec<_> = (0..40).map(|number| p(0x1000 + number)).collect();
+    for target in &targets {
+        bench.host(*target, DN, MH);
+        bench.handle(Input::Restore { target: *target, link: DN, lladdr: Some(MH) });
+    }
+    bench.advance(Duration::from_secs(2));
+    // The first of them are still there; the last one has gone.
+    let roamer = targets[39];
+    bench.station(roamer).link = UP;
+    for _ in 0..3 {
+        bench.hear(UP, &report(MH));
+        bench.advance(Duration::from_secs(11));
+    }
+    assert_eq!(bench.place(roamer), "up mH reachable");
 }
 
 #[test]
