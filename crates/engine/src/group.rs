@@ -36,8 +36,10 @@ struct LinkGroups {
     members: BTreeMap<Ipv6Addr, Member>,
     /// Groups that are joined, or asked for.
     joined: usize,
-    /// What is to be changed, oldest first.
+    /// Groups to be joined, oldest first.
     queue: BTreeMap<Ticket, Ipv6Addr>,
+    /// Groups to be left. They need not wait until the kernel takes joins again.
+    leaving: BTreeMap<Ticket, Ipv6Addr>,
     /// Groups for which there is no room.
     crowded_out: BTreeMap<Ticket, Ipv6Addr>,
     last_ticket: Ticket,
@@ -114,6 +116,7 @@ impl LinkGroups {
             members: BTreeMap::new(),
             joined: 0,
             queue: BTreeMap::new(),
+            leaving: BTreeMap::new(),
             crowded_out: BTreeMap::new(),
             last_ticket: 0,
             bucket: TokenBucket::new(limits.joins_per_second.max(1), now),
@@ -130,6 +133,7 @@ impl LinkGroups {
         if wanted == member.joined {
             if let Some(ticket) = member.ticket.take() {
                 self.queue.remove(&ticket);
+                self.leaving.remove(&ticket);
                 self.crowded_out.remove(&ticket);
             }
             if !wanted {
@@ -138,7 +142,8 @@ impl LinkGroups {
         } else if member.ticket.is_none() {
             self.last_ticket += 1;
             member.ticket = Some(self.last_ticket);
-            self.queue.insert(self.last_ticket, group);
+            let queue = if wanted { &mut self.queue } else { &mut self.leaving };
+            queue.insert(self.last_ticket, group);
         }
     }
 
@@ -147,25 +152,25 @@ impl LinkGroups {
     /// The kernel walks all groups of a link for each multicast frame, so there are no more than
     /// `room`: beyond, all-multicast and router discovery have to do.
     fn next(&mut self, room: usize, now: Instant) -> Option<Change> {
-        while let Some((ticket, group)) = self.queue.first_key_value() {
-            let (ticket, group) = (*ticket, *group);
-            let joined = self.members.get(&group)?.joined;
-            if !joined && self.joined >= room {
-                self.queue.remove(&ticket);
-                self.crowded_out.insert(ticket, group);
-                continue;
-            }
-            match self.hold {
-                Hold::Until(until) if until > now => return None,
-                Hold::Trial => return None,
-                Hold::Open | Hold::Until(_) => {}
-            }
-            if !self.bucket.take(now) {
-                return None;
-            }
-            return Some(if joined { self.part(group) } else { self.enter(group) });
+        if self.joined >= room {
+            self.crowded_out.append(&mut self.queue);
         }
-        None
+        let may_join = match self.hold {
+            Hold::Open => true,
+            Hold::Until(until) => until <= now,
+            Hold::Trial => false,
+        };
+        let first = |queue: &BTreeMap<Ticket, Ipv6Addr>| {
+            queue.first_key_value().map(|(ticket, group)| (*ticket, *group))
+        };
+        let join = first(&self.queue).filter(|_| may_join);
+        let leave = first(&self.leaving);
+        let (_, group) = [join, leave].into_iter().flatten().min()?;
+        if !self.bucket.take(now) {
+            return None;
+        }
+        let is_joined = self.members.get(&group)?.joined;
+        Some(if is_joined { self.part(group) } else { self.enter(group) })
     }
 
     /// Joins a group ahead of all others, if it is to be joined at all and the kernel takes joins.
@@ -197,7 +202,7 @@ impl LinkGroups {
 
     fn part(&mut self, group: Ipv6Addr) -> Change {
         if let Some(ticket) = self.members.remove(&group).and_then(|member| member.ticket) {
-            self.queue.remove(&ticket);
+            self.leaving.remove(&ticket);
         }
         self.joined = self.joined.saturating_sub(1);
         self.make_room(1);
@@ -229,7 +234,7 @@ impl LinkGroups {
             member.joined = false;
             self.joined = self.joined.saturating_sub(1);
             if let Some(ticket) = member.ticket.take() {
-                self.queue.remove(&ticket);
+                self.leaving.remove(&ticket);
             }
             self.review(group);
         }
@@ -237,17 +242,15 @@ impl LinkGroups {
 
     /// Returns when there may be something to do.
     fn next_due(&self, limits: &Limits, now: Instant) -> Option<Instant> {
-        if self.queue.is_empty() {
-            return None;
-        }
+        let portion = (limits.joins_per_second / PORTIONS).max(1);
+        let ready = self.bucket.ready(portion, now);
         match self.hold {
+            _ if !self.leaving.is_empty() => Some(ready),
+            _ if self.queue.is_empty() => None,
             // The kernel's answer comes first.
             Hold::Trial => None,
             Hold::Until(until) if until > now => Some(until),
-            Hold::Open | Hold::Until(_) => {
-                let portion = (limits.joins_per_second / PORTIONS).max(1);
-                Some(self.bucket.ready(portion, now))
-            }
+            Hold::Open | Hold::Until(_) => Some(ready),
         }
     }
 }
@@ -488,6 +491,29 @@ mod tests {
         assert_eq!(on_link.next_due(&limits, due), None, "until the kernel has answered");
         on_link.accepted();
         assert_eq!(changes(&mut groups, &limits, due).len(), 3);
+    }
+
+    #[test]
+    fn mcl_05_groups_are_left_while_the_kernel_takes_no_joins() {
+        let limits = Limits { joins_per_second: 4, ..Limits::default() };
+        let mut groups = Groups::default();
+        (0..4).for_each(|last| groups.join(LINK, target(last), &limits, NOW));
+        let group = |last| solicited_node(target(last));
+        assert_eq!(changes(&mut groups, &limits, NOW).len(), 4);
+        let on_link = groups.links.get_mut(&LINK).unwrap();
+        on_link.refused(group(0), NOW);
+        groups.leave(LINK, target(1));
+        let on_link = groups.links.get_mut(&LINK).unwrap();
+        let due = on_link.next_due(&limits, NOW).unwrap();
+        assert!(due < NOW + REFUSAL_WAIT);
+        assert_eq!(changes(&mut groups, &limits, due), [Change::Leave(group(1))]);
+        let due = NOW + REFUSAL_WAIT;
+        assert_eq!(groups.links[&LINK].next_due(&limits, NOW), Some(due));
+        assert_eq!(changes(&mut groups, &limits, due), [Change::Join(group(0))]);
+        // Nor while one is tried.
+        groups.leave(LINK, target(2));
+        assert!(groups.links[&LINK].next_due(&limits, due).is_some());
+        assert_eq!(changes(&mut groups, &limits, due), [Change::Leave(group(2))]);
     }
 
     #[test]
