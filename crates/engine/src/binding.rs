@@ -75,16 +75,13 @@ impl KernelView {
     }
 }
 
-/// Who does not know yet that a target is there.
+/// Who does not know yet that a target is there. Everybody else knows, or finds out by asking.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) enum Untold {
-    /// Everybody knows, or finds out by asking.
-    #[default]
-    Nobody,
-    /// It was confirmed for the first time.
-    Routers,
-    /// Neighbors may know it by an outdated link-layer address of ours.
-    All,
+pub(crate) struct Untold {
+    /// Routers, wherever they are told: it was confirmed for the first time.
+    pub(crate) routers: bool,
+    /// All on links with a round: they may know it by an outdated link-layer address of ours.
+    pub(crate) all: bool,
 }
 
 /// Quick probing of a known place.
@@ -187,7 +184,7 @@ impl Binding {
             upkeep: Upkeep { sent: 0, next: now },
             announcement: None,
             kernel_view: KernelView::Current,
-            untold: Untold::Nobody,
+            untold: Untold::default(),
             doubted: None,
             moved_from: None,
             due: None,

@@ -61,11 +61,13 @@ pub enum Discard {
     Unverified,
     /// Too many questions to the kernel are under way.
     LookupsFull,
+    /// Too many targets wait to be announced on a link.
+    NoticesFull,
 }
 
 impl Discard {
     /// Every reason, in the order of their discriminants.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::LinkDown,
         Self::OwnFrame,
         Self::OwnSource,
@@ -92,6 +94,7 @@ impl Discard {
         Self::NotRouted,
         Self::Unverified,
         Self::LookupsFull,
+        Self::NoticesFull,
     ];
 
     /// Returns the name of the counter, which never changes once released.
@@ -123,6 +126,7 @@ impl Discard {
             Self::NotRouted => "not-routed",
             Self::Unverified => "unverified",
             Self::LookupsFull => "lookups-full",
+            Self::NoticesFull => "notices-full",
         }
     }
 }

@@ -199,7 +199,7 @@ impl Engine {
     pub(crate) fn note_routed(&mut self, target: Ipv6Addr, now: Instant) {
         let Some(binding) = self.bindings.get_mut(target) else { return };
         let untold = std::mem::take(&mut binding.untold);
-        if untold == Untold::Nobody {
+        if untold == Untold::default() {
             return;
         }
         let place = binding.link;
@@ -212,7 +212,7 @@ impl Engine {
             let Some(link) = self.links.get(&id).filter(|_| id != place) else { continue };
             if link.notices.late_until > now {
                 self.queue_notice(id, target, Audience::All, now);
-            } else if untold == Untold::Routers && is_unknown && announces_hosts {
+            } else if untold.routers && is_unknown && announces_hosts {
                 self.queue_notice(id, target, Audience::Routers, now);
             }
         }
@@ -225,7 +225,7 @@ impl Engine {
         }
         let queue = &mut link.notices.queue;
         if queue.len() >= MOST_QUEUED {
-            return self.counters.count(Discard::DelayedFull);
+            return self.counters.count(Discard::NoticesFull);
         }
         queue.push_back((target, audience));
         let at = link.notices.free.max(now);
@@ -313,7 +313,7 @@ impl Engine {
                 if !is_sure || !self.is_routed(target, place) {
                     // RFC 8929 section 9.3: verified before it is advertised.
                     if let Some(binding) = self.bindings.get_mut(target) {
-                        binding.untold = Untold::All;
+                        binding.untold.all = true;
                     }
                     self.verify(target, now);
                     return Turn::Asked;

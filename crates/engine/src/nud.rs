@@ -7,9 +7,7 @@ use std::time::Duration;
 use magpie_wire::{Advert, LinkAddr};
 
 use crate::bare::named;
-use crate::binding::{
-    Announcement, Binding, KernelView, Untold, Upkeep, Verification, is_by_owner,
-};
+use crate::binding::{Announcement, Binding, KernelView, Upkeep, Verification, is_by_owner};
 use crate::engine::Engine;
 use crate::fib::Purpose;
 use crate::link::Link;
@@ -115,9 +113,7 @@ impl Engine {
         let upkeep = self.next_upkeep(now);
         let Some(binding) = self.bindings.get_mut(target) else { return };
         let first = binding.confirmed.is_none();
-        if first && binding.untold == Untold::Nobody {
-            binding.untold = Untold::Routers;
-        }
+        binding.untold.routers |= first;
         binding.confirmed = Some(now);
         binding.reachable_until = Some(now + lasts);
         binding.seen = now;

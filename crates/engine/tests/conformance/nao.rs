@@ -493,6 +493,47 @@ fn nao_16_paced_and_not_of_what_a_predecessor_knew() {
 }
 
 #[test]
+fn nao_16_routers_are_told_also_while_everybody_on_another_link_is() {
+    let mut bench = Bench::with_third();
+    let mut config = Config::alike(LinkConfig::default());
+    config.links[0].announce = Announce::Hosts;
+    bench.reconfigure(config);
+    bench.host(X, DN, MH);
+    bench.station(X).deaf = true;
+    bench.hear(DN, &ns(Y).by(MH, X));
+    bench.link(THIRD, station(0x99), true);
+    bench.advance_ms(100);
+    bench.station(X).deaf = false;
+    bench.forget_log();
+    bench.advance(Duration::from_secs(5));
+    assert_eq!(bench.place(X), "dn mH reachable");
+    let said = bench.heard();
+    let told = |start: &str, to: &str| {
+        let is_meant = |said: &&String| said.starts_with(start) && said.contains(to);
+        said.iter().filter(is_meant).count()
+    };
+    assert_eq!(told("up", ">ff02::2 NA P::21"), 1, "{said:?}");
+    assert!(told("third", ">ff02::1 NA P::21") >= 1, "{said:?}");
+}
+
+#[test]
+fn nao_16_what_cannot_wait_for_its_turn_is_counted() {
+    let config = Config::alike(LinkConfig { announce: Announce::Hosts, ..LinkConfig::default() });
+    let mut bench = Bench::with(config);
+    bench.hold_acks();
+    for number in 0..1_200 {
+        let target = p(0x1000 + number);
+        bench.host(target, DN, station(number));
+        bench.hear(DN, &ns(X).by(station(number), target));
+        bench.advance_ms(1);
+    }
+    bench.ack();
+    let dropped = bench.counter(Discard::NoticesFull);
+    assert!((100..=200).contains(&dropped), "{dropped} beyond a thousand");
+    assert_eq!(bench.counter(Discard::DelayedFull), 0);
+}
+
+#[test]
 fn nao_16_routers_are_told_nothing_by_default() {
     let mut bench = Bench::new();
     bench.host(X, DN, MH);
