@@ -130,7 +130,7 @@ impl Engine {
                 }
             }
         }
-        self.verify(target, now);
+        self.verify_at(target, link, now);
     }
 
     /// The kernel asks for `target` on `link`. On the right link its question is as good as ours;
@@ -376,7 +376,7 @@ impl Engine {
         if self.bindings.get(target).is_some_and(|binding| binding.confirmed.is_none()) {
             let is_wanted = self.config.routes != RoutePolicy::Never;
             self.routes.want(target, is_wanted.then_some(link));
-            self.verify(target, now);
+            self.verify_at(target, link, now);
         }
         self.reconcile_route(target);
     }

@@ -49,8 +49,8 @@ impl Engine {
         self.update_binding_timer(target);
     }
 
-    /// Does the same when the link of the target has come up. A search that began while nobody
-    /// could be asked there may have left it out.
+    /// Does the same when the link of the target has come up, or the target is remembered to be
+    /// there. A search that began before may have left the link out.
     pub(crate) fn verify_at(&mut self, target: Ipv6Addr, link: LinkId, now: Instant) {
         let Some(member) = self.member(link) else { return };
         let asked = self.resolutions.get(&target).is_some_and(|it| it.asks(link, member));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use magpie_engine::{BindingState, Config, Discard, KernelEvent, LinkId};
+use magpie_engine::{BindingState, Config, Discard, Input, KernelEvent, LinkId};
 use magpie_wire::Message;
 
 use crate::bench::{Bench, ok_na, probe, search};
@@ -151,6 +151,16 @@ fn nso_08_also_if_it_could_not_be_asked_when_the_search_began() {
     assert_eq!(bench.place(X), "dn mH stale");
     assert_eq!(bench.engine.resolutions(), 1, "the other links are asked");
     bench.address(DN, "fe80::11/64");
+    assert_eq!(bench.place(X), "dn mH reachable");
+}
+
+#[test]
+fn nso_08_also_if_it_is_remembered_while_the_search_is_under_way() {
+    let mut bench = Bench::new();
+    bench.host(X, DN, MH);
+    bench.kernel(KernelEvent::Miss { link: DN, target: X });
+    assert_eq!(bench.engine.resolutions(), 1, "the other links are asked");
+    bench.handle(Input::Restore { target: X, link: DN, lladdr: Some(MH) });
     assert_eq!(bench.place(X), "dn mH reachable");
 }
 
