@@ -84,7 +84,8 @@ pub(crate) const DISTURBANCES: &[Disturbance] = &[
         name: "the_daemon_is_killed_and_started",
         weight: 2,
         kills: true,
-        alone: false,
+        // What it leaves behind is what it has done, not what it would have done next.
+        alone: true,
         act: |scene, _| scene.replace_magpie(),
     },
     row("the_daemon_reloads_its_configuration", 10, |scene, _| reload(scene)),
