@@ -263,10 +263,11 @@ impl Scene {
         self.start_pings()
     }
 
-    /// Renumbers the whole subnet.
+    /// Renumbers the whole subnet, to what it has never been.
     pub(crate) fn renumber(&mut self) -> Outcome {
         let old = self.prefix;
-        self.prefix = if old == PREFIX { OTHER_PREFIX } else { PREFIX };
+        let [a, b, c, ..] = old.segments();
+        self.prefix = Ipv6Addr::new(a, b, c.wrapping_add(1), 0, 0, 0, 0, 0);
         let nodes: [(&Node, &str, u16); 4] = [
             (&self.place.router, "lan", ROUTER),
             (&self.place.gateway, "wan", GATEWAY),
@@ -379,8 +380,6 @@ const TIME_OF_DAY: Range<usize> = 11..27;
 const AT_REST: Duration = Duration::from_millis(1200);
 /// Replies that come later have waited for something.
 const PROMPT: Duration = Duration::from_millis(200);
-/// What the subnet is renumbered to.
-const OTHER_PREFIX: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 8, 0, 0, 0, 0, 0);
 /// A look at the daemon takes a descriptor.
 pub(crate) const SPARE_DESCRIPTORS: usize = 2;
 /// Pages that an allocator keeps for later.
