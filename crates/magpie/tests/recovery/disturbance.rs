@@ -146,7 +146,7 @@ fn without_link_local(gateway: &Node, link: &str, pace: Pace) -> Outcome {
 
 fn link_comes_tentative(scene: &mut Scene, pace: Pace) -> Outcome {
     forget_detours(scene, "lan")?;
-    until_noticed(scene, "lan", "no such interface", pace, |scene| {
+    until_noticed(scene, "lan", "it has gone", pace, |scene| {
         Ok(scene.place.gateway.delete_link("lan")?)
     })?;
     scene.plug_in("lan", true)
@@ -180,7 +180,7 @@ fn lose_addresses(scene: &mut Scene, pace: Pace) -> Outcome {
 fn remake(scene: &mut Scene, link: &str, pace: Pace) -> Outcome {
     forget_detours(scene, link)?;
     let before = scene.place.gateway.ifindex(link)?;
-    until_noticed(scene, link, "no such interface", pace, |scene| {
+    until_noticed(scene, link, "it has gone", pace, |scene| {
         Ok(scene.place.gateway.delete_link(link)?)
     })?;
     scene.plug_in(link, false)?;
