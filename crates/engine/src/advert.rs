@@ -94,6 +94,7 @@ impl Engine {
     /// An answer came from the link where the target is known to be.
     fn on_answer_from_place(&mut self, advert: Advert, now: Instant) -> bool {
         let target = advert.target;
+        let searching = self.is_searched_for(target);
         let Some(binding) = self.bindings.get_mut(target) else { return false };
         match (binding.lladdr, advert.target_lladdr) {
             // RFC 4861 section 7.2.5: a multicast question wants the link-layer address.
@@ -103,7 +104,9 @@ impl Engine {
             }
             // RFC 4861 section 7.2.5, case I of the table in appendix C: another address without
             // the O flag only casts doubt on the known one.
-            (Some(known), Some(lladdr)) if known != lladdr && !advert.overrides => {
+            // Everybody is asked, since the known place was silent: what was known there counts for
+            // nothing any more (RFC 4861 section 7.3.3), and another proxy's answer is an answer.
+            (Some(known), Some(lladdr)) if known != lladdr && !advert.overrides && !searching => {
                 if binding.is_reachable(now) {
                     binding.reachable_until = None;
                     self.verify(target, now);

@@ -39,11 +39,7 @@ impl Engine {
     /// Begins quick probing of the known place of a target, unless that is under way or everybody
     /// is asked for the target.
     pub(crate) fn verify(&mut self, target: Ipv6Addr, now: Instant) {
-        let searching = self
-            .resolutions
-            .get(&target)
-            .is_some_and(|resolution| matches!(resolution.phase, Phase::Search(_)));
-        if !searching {
+        if !self.is_searched_for(target) {
             self.begin_verification(target, now);
         }
         self.update_binding_timer(target);
@@ -58,6 +54,12 @@ impl Engine {
             self.begin_verification(target, now);
         }
         self.update_binding_timer(target);
+    }
+
+    /// Whether everybody is asked for the target.
+    pub(crate) fn is_searched_for(&self, target: Ipv6Addr) -> bool {
+        let resolution = self.resolutions.get(&target);
+        resolution.is_some_and(|resolution| matches!(resolution.phase, Phase::Search(_)))
     }
 
     fn begin_verification(&mut self, target: Ipv6Addr, now: Instant) {

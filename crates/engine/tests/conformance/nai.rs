@@ -232,6 +232,20 @@ fn nai_09_a_proxy_claims_nothing_of_an_owner_that_is_known() {
 }
 
 #[test]
+fn nai_09_a_proxy_is_believed_about_an_owner_that_is_silent() {
+    let mut bench = Bench::known_x();
+    bench.advance(Duration::from_secs(60));
+    // X is behind another proxy on the same link now, and asked for before anybody has noticed.
+    bench.power_off(X);
+    bench.hear(UP, &ns(X));
+    bench.advance_ms(800);
+    assert!(bench.heard().contains(&search(X)));
+    bench.hear(DN, &na(X, EVIL).flags("S"));
+    assert_eq!(bench.heard().last(), Some(&ok_na(X)));
+    assert_eq!(bench.routes.get(&X), Some(&DN));
+}
+
+#[test]
 fn nai_09_claims_repeated_fast_are_looked_into_once_a_second() {
     let mut bench = Bench::known_x();
     let claim = na(X, EVIL).flags("O").for_all();
