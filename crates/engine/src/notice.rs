@@ -32,6 +32,9 @@ const MOST_URGENT: usize = 256;
 const MOST_QUEUED: usize = 1024;
 /// Targets of which there turns out to be nothing to tell that one turn passes over at most.
 const MOST_PASSED: usize = 128;
+/// Targets that are asked in one turn whether they are still there, so that there is always
+/// somebody to tell of.
+const MOST_ASKED: usize = 8;
 /// How long after a round neighbors are told of what could not be told in it: hosts that had been
 /// silent, and those that were forgotten together with the link.
 const LATE: Duration = Duration::from_secs(30);
@@ -156,6 +159,7 @@ impl Engine {
             return;
         }
         let mut next = now + INTERVAL;
+        let mut asked = 0;
         for _ in 0..MOST_PASSED {
             let Some(link) = self.links.get_mut(&id) else { return };
             if !link.notices.has_work() {
@@ -183,7 +187,8 @@ impl Engine {
                 self.finish_round(id, now);
                 Turn::Nothing
             };
-            if turn != Turn::Nothing {
+            asked += usize::from(turn == Turn::Asked);
+            if turn == Turn::Told || asked == MOST_ASKED {
                 break;
             }
         }
@@ -302,7 +307,9 @@ impl Engine {
             Decision::Probe(_) | Decision::Uncovered => {
                 let Some(binding) = self.bindings.get_mut(target) else { return Turn::Nothing };
                 let (place, router) = (binding.link, binding.router);
-                let is_sure = binding.is_reachable(now) && (binding.by_owner || has_answered);
+                // One that has moved to this very link, and detects duplicates there, would take what
+                // we tell for a defense of its address.
+                let is_sure = binding.is_reachable(now) && has_answered;
                 let is_contested = binding.tentative.is_some() || binding.claim.is_some();
                 if is_contested
                     || !self.may_tell(target, id, place)
