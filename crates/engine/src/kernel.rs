@@ -44,6 +44,10 @@ impl Engine {
                 self.routes.vanished(target, link, is_up);
                 self.watch_again(target);
                 self.fib.forget(target);
+                if self.bindings.get(target).is_some_and(|binding| binding.confirmed.is_none()) {
+                    // It was a predecessor's, and nobody has answered there yet.
+                    self.routes.want(target, None);
+                }
                 self.reconcile_route(target);
             }
             KernelEvent::RouteGone { target, own: false, .. } => {
@@ -374,7 +378,9 @@ impl Engine {
             return self.reconcile_route(target);
         }
         if self.bindings.get(target).is_some_and(|binding| binding.confirmed.is_none()) {
-            let is_wanted = self.config.routes != RoutePolicy::Never;
+            // One that is being removed is not put back before its host has answered.
+            let is_wanted =
+                self.config.routes != RoutePolicy::Never && !self.routes.is_leaving(target);
             self.routes.want(target, is_wanted.then_some(link));
             self.verify_at(target, link, now);
         }

@@ -255,6 +255,12 @@ impl Routes {
         self.table.keys().copied()
     }
 
+    /// Whether the kernel has been asked to remove the route to `target`.
+    pub(crate) fn is_leaving(&self, target: Ipv6Addr) -> bool {
+        let route = self.table.get(&target);
+        route.is_some_and(|route| matches!(route.pending, Some(Pending::Del)))
+    }
+
     /// Whether packets for `target` go out on `link` now.
     pub(crate) fn leads_to(&self, target: Ipv6Addr, link: LinkId) -> bool {
         match self.foreign.get(&target) {

@@ -105,6 +105,17 @@ fn rte_04_leftovers_are_adopted_without_a_gap() {
 }
 
 #[test]
+fn rte_04_a_leftover_that_goes_is_not_put_back_before_its_host_has_answered() {
+    let mut bench = Bench::empty(Config::default(), 1);
+    bench.routes.insert(X, DN);
+    bench.boot();
+    bench.route_gone(X);
+    assert_eq!(bench.routes.get(&X), None);
+    bench.hear(DN, &na(X, MH));
+    assert_eq!(bench.routes.get(&X), Some(&DN));
+}
+
+#[test]
 fn rte_04_leftovers_without_a_place_in_the_relay_are_removed() {
     let mut bench = Bench::empty(Config::default(), 1);
     let outside = "2001:db8:9::1".parse().unwrap();
