@@ -24,7 +24,7 @@ const BEACON_DELAY: Duration = Duration::from_millis(500);
 /// Notifications, and frames, that the sockets of a stopped process hold.
 const SOCKET_ROOM: usize = 256;
 /// How late a deadline is noticed by a process that was stopped, and not merely busy.
-const OVERSLEPT: Duration = Duration::from_secs(1);
+const OVERSLEPT: Duration = Duration::from_secs(2);
 
 impl World {
     /// Plugs an interface of a node in to a segment, as one of the configured links; returns its

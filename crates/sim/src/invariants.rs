@@ -30,8 +30,6 @@ const PROBE_MEMORY: Duration = Duration::from_secs(5);
 const PROBE_MEMORY_WITHOUT_NONCE: Duration = Duration::from_millis(500);
 /// How long a move may be announced: three times, a second apart, with some delay.
 const ANNOUNCEMENT: Duration = Duration::from_secs(10);
-/// How long another link-layer address of ours may be announced.
-const READDRESSED: Duration = Duration::from_secs(60);
 /// At most, and as many as at one turn of the second.
 const ANNOUNCEMENTS_PER_SECOND: usize = 101;
 /// When old observations are dropped.
@@ -53,7 +51,7 @@ pub(crate) struct Watch {
     probes: BTreeMap<(Ipv6Addr, Vec<u8>), Probe>,
     multicast: BTreeMap<(LinkId, Ipv6Addr), Asked>,
     /// Solicitations for one node since the start of the present second.
-    unicast: BTreeMap<(LinkId, Ipv6Addr), Asked>,
+    unicast: BTreeMap<(LinkId, Ipv6Addr, LinkAddr), Asked>,
     /// The latest sign of life of an address, on any link.
     heard: BTreeMap<Ipv6Addr, Instant>,
     /// Addresses that were advertised, and where.
@@ -65,9 +63,9 @@ pub(crate) struct Watch {
     addresses: BTreeMap<(LinkId, Ipv6Addr), Validity>,
     /// Those that a dump has not confirmed yet.
     unconfirmed: BTreeSet<(LinkId, Ipv6Addr)>,
-    /// When the neighbors on a link may have come to hold a wrong link-layer address of ours: that
-    /// of a configured link changed, with its device or without.
-    readdressed: BTreeMap<LinkId, Instant>,
+    /// Links on which the neighbors may have come to hold a wrong link-layer address of ours, as
+    /// that of a configured link changed, with its device or without.
+    readdressed: BTreeSet<LinkId>,
     lladdrs: BTreeMap<Member, LinkAddr>,
     /// Announcements since the start of the present second.
     announced: BTreeMap<LinkId, Asked>,
@@ -80,13 +78,15 @@ struct Probe {
     first: Instant,
     came_in: Vec<LinkId>,
     relayed: Vec<LinkId>,
+    /// It may have been out of scope when it came in first.
+    forgiven: bool,
 }
 
 #[derive(Debug)]
 struct Asked {
     last: Instant,
     streak: usize,
-    /// The link has been down since.
+    /// The link has been down since, or one is gone.
     interrupted: bool,
 }
 
@@ -123,7 +123,7 @@ impl Watch {
     }
 
     /// Notes what the engine is told: it cannot know more.
-    pub(crate) fn told(&mut self, event: &KernelEvent, now: Instant) {
+    pub(crate) fn told(&mut self, event: &KernelEvent) {
         match *event {
             KernelEvent::Link { link, info } => {
                 self.runs(link, info.running);
@@ -135,21 +135,28 @@ impl Watch {
                         None => known.is_some_and(|known| known != lladdr),
                     };
                     if changed {
-                        self.readdressed.insert(link, now);
+                        self.readdressed.insert(link);
                     }
                 }
             }
             KernelEvent::LinkGone { link } => {
                 self.links.remove(&link);
+                self.readdressed.remove(&link);
+                // What was looked up for those who asked there has ended; they may ask again.
+                self.multicast.values_mut().for_each(|asked| asked.interrupted = true);
                 self.addresses.retain(|(on, _), _| *on != link);
                 self.joined.retain(|(on, _)| *on != link);
             }
             KernelEvent::Address { link, address, tentative } => {
                 let validity = if tentative { Validity::Tentative } else { Validity::Valid };
-                self.addresses.insert((link, address.addr()), validity);
+                let before = self.addresses.insert((link, address.addr()), validity);
+                if before != Some(validity) {
+                    self.forgive_probes();
+                }
                 self.unconfirmed.remove(&(link, address.addr()));
             }
             KernelEvent::AddressGone { link, address } => {
+                self.forgive_probes();
                 self.addresses.remove(&(link, address));
             }
             KernelEvent::Overrun => self.unconfirmed = self.addresses.keys().copied().collect(),
@@ -159,6 +166,11 @@ impl Watch {
             }
             _ => {}
         }
+    }
+
+    /// The subnet follows the addresses: what came in before may not have been taken for a probe.
+    fn forgive_probes(&mut self) {
+        self.probes.values_mut().for_each(|probe| probe.forgiven = true);
     }
 
     /// Whether the engine knows of a link.
@@ -303,7 +315,10 @@ impl Watch {
         check(is_proxiable(target), "only probes for addresses that hosts have are relayed")?;
         let probe = self.probe(solicit, now);
         check(!probe.came_in.is_empty(), "a relayed probe came in with the same nonce")?;
-        check(!probe.came_in.contains(&link), "a probe never returns to where it came from")?;
+        check(
+            probe.forgiven || !probe.came_in.contains(&link),
+            "a probe never returns to where it came from",
+        )?;
         check(!probe.relayed.contains(&link), "a probe is relayed once")?;
         probe.relayed.push(link);
         Ok(())
@@ -318,7 +333,7 @@ impl Watch {
     ) -> Result<(), Breach> {
         let check = |holds, rule| if holds { Ok(()) } else { Err(Breach { target, rule }) };
         if !packet.destination.is_multicast() {
-            let entry = self.unicast.entry((link, target));
+            let entry = self.unicast.entry((link, target, packet.ethernet_destination));
             let asked = entry.or_insert(Asked { last: now, streak: 0, interrupted: false });
             if now.since(asked.last) >= RETRANS_TIMER {
                 *asked = Asked { last: now, streak: 0, interrupted: false };
@@ -366,9 +381,7 @@ impl Watch {
         )?;
         let since = |at: Option<&Instant>| at.map(|at| now.since(*at));
         let moved = since(self.moved.get(&target)).is_some_and(|age| age <= ANNOUNCEMENT);
-        let readdressed = since(self.readdressed.get(&link)).is_some_and(|age| age <= READDRESSED);
         if advert.overrides && !moved {
-            check(readdressed, "only a move overrides, or another link-layer address of ours")?;
             self.announces(link, target, now)?;
         }
         if self.holds(link, target) {
@@ -376,7 +389,8 @@ impl Watch {
             return check(advert.overrides, "the kernel alone answers for its own address");
         }
         check(is_proxiable(target), "only addresses that hosts have are advertised")?;
-        if kernel.owns(target) {
+        let told_own = self.addresses.keys().any(|(_, address)| *address == target);
+        if told_own || kernel.owns(target) {
             return Ok(());
         }
         let leads_to = kernel.leads_to(target);
@@ -405,16 +419,16 @@ impl Watch {
 
     /// Counts an announcement that comes of no move.
     fn announces(&mut self, link: LinkId, target: Ipv6Addr, now: Instant) -> Result<(), Breach> {
+        let check = |holds, rule| if holds { Ok(()) } else { Err(Breach { target, rule }) };
+        let rule = "only a move overrides, or another link-layer address of ours";
+        check(self.readdressed.contains(&link), rule)?;
         let fresh = Asked { last: now, streak: 0, interrupted: false };
         let announced = self.announced.entry(link).or_insert(fresh);
         if now.since(announced.last) >= Duration::from_secs(1) {
             *announced = Asked { last: now, streak: 0, interrupted: false };
         }
         announced.streak += 1;
-        if announced.streak > ANNOUNCEMENTS_PER_SECOND {
-            return Err(Breach { target, rule: "announcements are paced" });
-        }
-        Ok(())
+        check(announced.streak <= ANNOUNCEMENTS_PER_SECOND, "announcements are paced")
     }
 
     /// Whether the engine knows an address as assigned to a link for good.
@@ -424,11 +438,12 @@ impl Watch {
 
     fn probe(&mut self, solicit: &Solicit, now: Instant) -> &mut Probe {
         let nonce = solicit.nonce.map(|nonce| nonce.as_bytes().to_vec()).unwrap_or_default();
-        let fresh = Probe { first: now, came_in: Vec::new(), relayed: Vec::new() };
+        let fresh = Probe { first: now, came_in: Vec::new(), relayed: Vec::new(), forgiven: false };
         let probe = self.probes.entry((solicit.target, nonce)).or_insert(Probe {
             first: now,
             came_in: Vec::new(),
             relayed: Vec::new(),
+            forgiven: false,
         });
         let memory =
             if solicit.nonce.is_some() { PROBE_MEMORY } else { PROBE_MEMORY_WITHOUT_NONCE };
@@ -499,7 +514,7 @@ mod tests {
     /// Knows the links, and nothing else.
     fn newcomer() -> Watch {
         let mut watch = Watch::default();
-        kernel().dump().iter().for_each(|event| watch.told(event, Instant::ZERO));
+        kernel().dump().iter().for_each(|event| watch.told(event));
         watch
     }
 

@@ -354,9 +354,8 @@ impl World {
 
     /// Hands one input to the engine and does what it wants.
     pub(crate) fn handle(&mut self, node: NodeId, input: Input<'_>) {
-        let now = self.now();
         if let Input::Kernel(event) = input {
-            self.node_mut(node).watch.told(&event, now);
+            self.node_mut(node).watch.told(&event);
         }
         self.drive(node, |engine, now| engine.handle(input, now));
         if matches!(input, Input::Kernel(_)) && !self.node(node).memory.is_empty() {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use magpie_engine::{Config, Instant, LinkConfig, LinkId};
+use magpie_engine::{Config, Instant, LinkConfig, LinkId, Member};
 use magpie_sim::{HostId, Medium, NodeId, Roam, Stack, World, pairs, seeds};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -23,8 +23,11 @@ struct Network {
 
 struct Running {
     node: NodeId,
+    links: Vec<LinkId>,
     alive: bool,
     down: Option<LinkId>,
+    off: Option<LinkId>,
+    unplugged: Option<LinkId>,
 }
 
 impl Network {
@@ -52,8 +55,15 @@ impl Network {
             router,
             moved: BTreeMap::new(),
         };
-        for _ in 0..network.rng.usize(1..3) {
-            network.add_node();
+        if network.links.len() > 2 && network.rng.u32(..3) == 0 {
+            // In a row.
+            for pair in network.links.clone().windows(2) {
+                network.add_node(pair);
+            }
+        } else {
+            for _ in 0..network.rng.usize(1..3) {
+                network.add_node(&network.links.clone());
+            }
         }
         for _ in 0..network.rng.usize(2..8) {
             let link = network.some_link();
@@ -62,11 +72,13 @@ impl Network {
         network
     }
 
-    fn add_node(&mut self) {
+    fn add_node(&mut self, links: &[LinkId]) {
         let answer_delay = Duration::from_millis(200);
         let config = Config::alike(LinkConfig { answer_delay, ..LinkConfig::default() });
-        let node = self.world.add_node(&self.links, config);
-        self.nodes.push(Running { node, alive: true, down: None });
+        let node = self.world.add_node(links, config);
+        let links = links.to_vec();
+        let running = Running { node, links, alive: true, down: None, off: None, unplugged: None };
+        self.nodes.push(running);
     }
 
     fn some_link(&mut self) -> LinkId {
@@ -79,7 +91,9 @@ impl Network {
         let host = self.hosts[self.rng.usize(..self.hosts.len())];
         let link = self.some_link();
         let node = self.rng.usize(..self.nodes.len());
-        match self.rng.u32(..16) {
+        let some = self.rng.usize(..self.nodes[node].links.len());
+        let port = self.nodes[node].links[some];
+        match self.rng.u32(..22) {
             0..6 => {
                 let other = self.hosts[self.rng.usize(..self.hosts.len())];
                 let to = self.world.address(if self.rng.bool() { other } else { self.router });
@@ -107,7 +121,26 @@ impl Network {
             12 => self.world.set_awake(host, true),
             13 => self.restart(node),
             14 => self.world.overrun(self.nodes[node].node, Duration::from_millis(500)),
-            _ => self.flap(node, link),
+            15 => self.flap(node, port),
+            16 => self.switch(node, port),
+            17 => self.unplug(node, port),
+            18 => {
+                let late = Duration::from_millis(self.rng.u64(..5_000));
+                self.world.replace(self.nodes[node].node, port, self.rng.bool(), late);
+            }
+            19 => self.world.readdress(self.nodes[node].node, port),
+            20 => {
+                // In between are pauses in which nothing falls due: they go unnoticed, and frames
+                // that waited are taken for new ones.
+                let spans = [self.rng.u64(..1_000), self.rng.u64(75_000..120_000)];
+                let span = Duration::from_millis(spans[self.rng.usize(..2)]);
+                self.world.pause(self.nodes[node].node, span);
+            }
+            _ => {
+                // Lost notifications are noticed when the next are read.
+                self.world.overrun(self.nodes[node].node, Duration::from_millis(20));
+                self.world.replace(self.nodes[node].node, port, false, Duration::ZERO);
+            }
         }
     }
 
@@ -131,14 +164,42 @@ impl Network {
         }
     }
 
+    fn switch(&mut self, index: usize, link: LinkId) {
+        let Running { node, off, .. } = &mut self.nodes[index];
+        if let Some(link) = off.take() {
+            self.world.switch(*node, link, true, Duration::ZERO);
+        } else {
+            self.world.switch(*node, link, false, Duration::ZERO);
+            *off = Some(link);
+        }
+    }
+
+    fn unplug(&mut self, index: usize, link: LinkId) {
+        let Running { node, links, unplugged, .. } = &mut self.nodes[index];
+        if let Some(link) = unplugged.take() {
+            let place = links.iter().position(|known| *known == link).unwrap_or_default();
+            let member = Member(u8::try_from(place).unwrap_or_default());
+            self.world.plug_in(*node, link, member, Duration::ZERO);
+        } else {
+            self.world.unplug(*node, link);
+            *unplugged = Some(link);
+        }
+    }
+
     /// Ends all disturbances.
     fn repair(&mut self) {
         for index in 0..self.nodes.len() {
             if !self.nodes[index].alive {
                 self.restart(index);
             }
+            if let Some(link) = self.nodes[index].unplugged {
+                self.unplug(index, link);
+            }
             if let Some(link) = self.nodes[index].down {
                 self.flap(index, link);
+            }
+            if let Some(link) = self.nodes[index].off {
+                self.switch(index, link);
             }
         }
         for link in &self.links {
