@@ -216,7 +216,8 @@ pub struct Limits {
     pub solicits_per_second: u32,
     /// Solicitations that verify known bindings on one link, per second, and at once.
     pub probes_per_second: u32,
-    /// Groups joined or left on one link, per second, and at once: each makes listener reports.
+    /// Groups joined or left on one link, per second, and at once: each makes listener reports, and
+    /// the kernel walks all groups of the link, so that neighbors wait where many are joined.
     pub joins_per_second: u32,
 }
 
@@ -234,7 +235,7 @@ impl Default for Limits {
             seen: 1_024,
             solicits_per_second: 256,
             probes_per_second: 1_024,
-            joins_per_second: 1_024,
+            joins_per_second: 256,
         }
     }
 }
