@@ -192,6 +192,11 @@ impl Executor {
         self.memberships.leave_link(link.0);
     }
 
+    /// Leaves all groups. Asked to leave one thereafter, it has nothing to do.
+    pub(crate) fn leave_all(&mut self) {
+        self.memberships.leave_all();
+    }
+
     /// Counts the groups joined on a link.
     pub(crate) fn groups(&self, link: LinkId) -> usize {
         self.memberships.groups(link.0).count()

@@ -1,6 +1,6 @@
 //! Runs one relay or responder: feeds its engine what happens, and carries out what it wants.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
 
 use magpie_config::model::{self, Method, RulePrefix};
@@ -31,7 +31,7 @@ pub(crate) struct Relay {
     pub(crate) events: Vec<Event>,
     outlook: Outlook,
     /// Host routes with a mark of before, to be removed.
-    outdated: Vec<(Mark, Ipv6Addr, LinkId)>,
+    outdated: BTreeMap<(Ipv6Addr, LinkId), Vec<Mark>>,
     /// Routes of others changed, and the engine has not been told yet.
     has_new_routes: bool,
     /// Empty between calls; kept for its memory.
@@ -54,7 +54,7 @@ impl Relay {
             ports: Ports::default(),
             events: Vec::new(),
             outlook: Outlook::new(mark),
-            outdated: Vec::new(),
+            outdated: BTreeMap::new(),
             has_new_routes: false,
             outcomes: Vec::new(),
             model,
@@ -130,9 +130,12 @@ impl Relay {
         // They serve until those in their places are there.
         let former =
             snapshot.routes.iter().filter(|route| before.is_on(route) && !mark.is_on(route));
-        self.outdated.extend(former.filter_map(|route| {
-            Some((before, route.destination, LinkId(route.oif.filter(is_served)?)))
-        }));
+        for route in former {
+            if let Some(oif) = route.oif.filter(is_served) {
+                let place = (route.destination, LinkId(oif));
+                self.outdated.entry(place).or_default().push(before);
+            }
+        }
         self.executor.set_mark(mark, self.links.vrf().map(|vrf| LinkId(vrf.ifindex)));
         self.outlook = Outlook::new(mark);
     }
@@ -143,8 +146,10 @@ impl Relay {
             return;
         }
         self.settle(now);
-        for (mark, target, link) in self.outdated.drain(..) {
-            self.executor.withdraw(mark, target, link);
+        for ((target, link), marks) in std::mem::take(&mut self.outdated) {
+            for mark in marks {
+                self.executor.withdraw(mark, target, link);
+            }
         }
         self.settle(now);
     }
@@ -205,9 +210,9 @@ impl Relay {
     ) {
         let outdated = &self.outdated;
         let is_outdated = |route: &RouteEvent| {
-            let place = (route.destination, route.oif);
-            let mut all = outdated.iter();
-            all.any(|(mark, target, link)| mark.is_on(route) && place == (*target, Some(link.0)))
+            let place = route.oif.map(|oif| (route.destination, LinkId(oif)));
+            let marks = place.and_then(|place| outdated.get(&place));
+            marks.is_some_and(|marks| marks.iter().any(|mark| mark.is_on(route)))
         };
         let is_nothing = |route: &RouteEvent| is_elsewhere(route) || is_outdated(route);
         for event in self.outlook.digest(snapshot, &self.links, is_nothing) {
@@ -251,6 +256,7 @@ impl Relay {
     /// Ends the engine's work: withdraws what it has made of routes, memberships and promises.
     pub(crate) fn shut_down(&mut self, now: Instant) {
         self.engine.shut_down();
+        self.executor.leave_all();
         self.drain();
         self.settle(now);
     }

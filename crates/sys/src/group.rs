@@ -108,6 +108,13 @@ impl Memberships {
         }
     }
 
+    /// Leaves all groups on all links, the last joined first. The kernel looks for them in that
+    /// order, so that thousands are left in no time; one by one from the other end it takes seconds.
+    pub fn leave_all(&mut self) {
+        self.joined.clear();
+        while self.shards.pop_last().is_some() {}
+    }
+
     /// Lists the groups joined on the link `ifindex`, in ascending order.
     pub fn groups(&self, ifindex: u32) -> impl Iterator<Item = Ipv6Addr> {
         let first = (ifindex, Ipv6Addr::UNSPECIFIED);
@@ -128,6 +135,12 @@ impl Memberships {
     /// Counts the sockets in use.
     pub fn sockets(&self) -> usize {
         self.shards.len()
+    }
+}
+
+impl Drop for Memberships {
+    fn drop(&mut self) {
+        self.leave_all();
     }
 }
 

@@ -426,6 +426,14 @@ fn mcl_05_thousands_of_groups() -> Outcome {
     assert!(memberships.is_empty());
     assert_eq!(memberships.sockets(), 0);
     assert_eq!(missing()?, wanted.len());
+
+    for group in leaving {
+        memberships.join(scene.ifindex, *group)?;
+    }
+    assert_eq!(missing()?, staying.len());
+    memberships.leave_all();
+    assert_eq!((memberships.len(), memberships.sockets()), (0, 0));
+    assert_eq!(missing()?, wanted.len());
     Ok(())
 }
 
