@@ -4,7 +4,7 @@ use magpie_engine::{
     AddressSet, Config, Expressions, LinkConfig, List, ListKind, Member, Members, Prefixes, Rules,
 };
 
-use crate::model::{Kind, Link, Method, Pattern, Relay, Role, Rule, RulePrefix};
+use crate::model::{Kind, Link, Mdns, Method, NameRule, Pattern, Relay, Role, Rule, RulePrefix};
 
 impl Relay {
     /// Returns the engine's configuration. The position of a link in `links` is its
@@ -20,9 +20,38 @@ impl Relay {
             },
             rules: Rules::new(self.engine_rules(), self.engine_lists()),
             links: self.links.iter().map(|link| self.engine_link(link)).collect(),
+            neighbor_discovery: self.neighbor_discovery,
+            mdns: self.mdns.as_ref().map(|mdns| self.engine_mdns(mdns)),
             routes: self.routes.policy,
             timing: self.timing,
             limits: self.limits,
+        }
+    }
+
+    /// The port for answers to legacy queries is reserved when the daemon runs.
+    fn engine_mdns(&self, mdns: &Mdns) -> magpie_engine::Mdns {
+        let rule = |rule: &NameRule| magpie_engine::NameRule {
+            from: self.members_named(&rule.from),
+            to: self.members_named(&rule.to),
+            subject: rule.subject.clone(),
+        };
+        magpie_engine::Mdns {
+            cross_families: mdns.cross_families,
+            addresses: mdns.addresses,
+            allow: mdns.allow.iter().map(rule).collect(),
+            deny: mdns.deny.iter().map(rule).collect(),
+            conflicts: mdns.conflicts,
+            legacy: mdns.legacy,
+            legacy_port: None,
+            other_services: mdns.other_services.clone(),
+            limits: mdns.limits,
+        }
+    }
+
+    fn members_named(&self, names: &[String]) -> Members {
+        match names {
+            [] => Members::ALL,
+            names => self.members(|link| names.contains(&link.name)),
         }
     }
 
@@ -48,12 +77,7 @@ impl Relay {
             Method::Static => magpie_engine::Method::Static,
             Method::Route => magpie_engine::Method::Route,
             Method::Deny => magpie_engine::Method::Deny,
-            Method::Probe => magpie_engine::Method::Probe {
-                to: match rule.to.as_slice() {
-                    [] => Members::ALL,
-                    names => self.members(|link| names.contains(&link.name)),
-                },
-            },
+            Method::Probe => magpie_engine::Method::Probe { to: self.members_named(&rule.to) },
         };
         let prefix = match rule.prefix {
             RulePrefix::Auto => magpie_engine::RulePrefix::Subnet,

@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::Ipv6Net;
-use magpie_engine::{Announce, Limits, NaSource, RoutePolicy, RouterFlag, Timing};
+use magpie_engine::{
+    Addresses, Announce, Conflicts, Limits, MdnsLimits, NaSource, OtherService, RoutePolicy,
+    RouterFlag, Subject, Timing,
+};
 
 pub use crate::selector::Selector;
 
@@ -77,6 +80,11 @@ pub struct Relay {
     pub limits: Limits,
     /// `routes`, `route-table`, `route-metric` and `route-protocol`.
     pub routes: Routes,
+    /// `neighbor-discovery`: whether it is worked on at all; a relay without is there for names
+    /// alone.
+    pub neighbor_discovery: bool,
+    /// `[relay.mdns]`: how names cross between the links; none if they do not.
+    pub mdns: Option<Mdns>,
     /// What is to be said about it where it is written down: lines of comment above it.
     pub comments: Vec<String>,
 }
@@ -235,6 +243,38 @@ pub struct Routes {
     pub protocol: u8,
 }
 
+/// How names cross between the links of a relay: table `[relay.mdns]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mdns {
+    /// `cross-families`: what came over IPv4 goes out over IPv6 as well, and the other way round.
+    pub cross_families: bool,
+    /// `addresses`: `reachable`, `with-ipv4` or `all`.
+    pub addresses: Addresses,
+    /// `allow`: if there are any, names that none of them covers do not cross.
+    pub allow: Vec<NameRule>,
+    /// `deny`: names that any of them covers do not cross.
+    pub deny: Vec<NameRule>,
+    /// `conflicts`: `propagate` or `isolate`.
+    pub conflicts: Conflicts,
+    /// `legacy-queries`: pass on what simple resolvers ask.
+    pub legacy: bool,
+    /// `other-services`: `ssdp`, `ws-discovery`.
+    pub other_services: Vec<OtherService>,
+    /// `[relay.mdns.limits]`.
+    pub limits: MdnsLimits,
+}
+
+/// A rule about names: an entry of `allow` or `deny` of `[relay.mdns]`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NameRule {
+    /// `service`, `subtype`, `instance` or `host`.
+    pub subject: Subject,
+    /// `from`: the links that the host or service is on; all if there are none.
+    pub from: Vec<String>,
+    /// `to`: the links that it is seen from; all if there are none.
+    pub to: Vec<String>,
+}
+
 impl Relay {
     /// Makes one of these links with nothing but defaults.
     pub fn new(kind: Kind, links: impl IntoIterator<Item = impl Into<String>>) -> Self {
@@ -252,6 +292,8 @@ impl Relay {
             timing: Timing::default(),
             limits: Limits::default(),
             routes: Routes::default(),
+            neighbor_discovery: true,
+            mdns: None,
             comments: Vec::new(),
         }
     }
@@ -326,6 +368,22 @@ impl Default for Answers {
             router_flag: RouterFlag::Auto,
             answer_delay: Duration::ZERO,
         }
+    }
+}
+
+impl Default for Mdns {
+    fn default() -> Self {
+        let magpie_engine::Mdns {
+            cross_families,
+            addresses,
+            conflicts,
+            legacy,
+            other_services,
+            limits,
+            ..
+        } = magpie_engine::Mdns::default();
+        let (allow, deny) = (Vec::new(), Vec::new());
+        Self { cross_families, addresses, allow, deny, conflicts, legacy, other_services, limits }
     }
 }
 

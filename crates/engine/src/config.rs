@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ipnet::Ipv6Net;
 
-use crate::{Member, Members, Rules};
+use crate::{Mdns, Member, Members, Rules};
 
 /// Settings of one relay. [`Config::default`] needs no reading.
 #[derive(Clone, Debug)]
@@ -16,6 +16,11 @@ pub struct Config {
     /// How each link is treated, in the order of [`Member`]; a link beyond the last has the
     /// defaults.
     pub links: Vec<LinkConfig>,
+    /// Whether Neighbor Discovery is worked on at all. Without, nothing is asked or answered, and no
+    /// route or membership made.
+    pub neighbor_discovery: bool,
+    /// How names cross between the links; none if they do not.
+    pub mdns: Option<Mdns>,
     /// Which hosts get a host route.
     pub routes: RoutePolicy,
     /// Timing.
@@ -30,6 +35,8 @@ impl Default for Config {
             prefixes: Prefixes::default(),
             rules: Rules::default(),
             links: Vec::new(),
+            neighbor_discovery: true,
+            mdns: None,
             routes: RoutePolicy::All,
             timing: Timing::default(),
             limits: Limits::default(),

@@ -162,6 +162,7 @@ impl Engine {
         self.clock = now;
         match input {
             Input::Frame { link, bytes } => self.on_frame(link, bytes, now),
+            Input::Datagram { .. } => {}
             Input::Outgoing { link, bytes } => self.on_outgoing(link, bytes, now),
             Input::Kernel(event) => self.on_kernel_event(event, now),
             Input::Ack { request, result } => self.on_ack(request, result, now),

@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
-use ipnet::Ipv6Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use magpie_wire::LinkAddr;
 
 use crate::{Member, RequestId};
@@ -17,6 +17,14 @@ pub struct LinkId(pub u32);
 pub enum Input<'a> {
     /// A frame came in on a link, link-layer header first.
     Frame {
+        /// Where it came in.
+        link: LinkId,
+        /// The frame as the socket gave it.
+        bytes: &'a [u8],
+    },
+    /// A UDP datagram for the groups and ports of multicast DNS came in on a link, or for the port
+    /// that answers to legacy queries come to: a frame, link-layer header first, or a fragment.
+    Datagram {
         /// Where it came in.
         link: LinkId,
         /// The frame as the socket gave it.
@@ -100,6 +108,20 @@ pub enum KernelEvent {
         /// The address.
         address: Ipv6Addr,
     },
+    /// This host has an IPv4 address on a link.
+    Address4 {
+        /// Which link.
+        link: LinkId,
+        /// The address and the length of its on-link prefix.
+        address: Ipv4Net,
+    },
+    /// This host no longer has an IPv4 address on a link.
+    Address4Gone {
+        /// Which link.
+        link: LinkId,
+        /// The address and the length of its on-link prefix: one address may be there with several.
+        address: Ipv4Net,
+    },
     /// The routing table holds a route to a single address.
     Route {
         /// The address.
@@ -168,6 +190,8 @@ pub struct LinkInfo {
     pub lladdr: Option<LinkAddr>,
     /// Administratively up and with carrier.
     pub running: bool,
+    /// Octets of the largest IP packet that it takes.
+    pub mtu: u32,
 }
 
 /// A prefix that belongs to the relay's subnet, and for how long.

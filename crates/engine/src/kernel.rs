@@ -25,6 +25,7 @@ impl Engine {
                 self.on_address_gone(link, address);
                 self.on_addresses_changed(now);
             }
+            KernelEvent::Address4 { .. } | KernelEvent::Address4Gone { .. } => {}
             KernelEvent::Route { target, link: Some(link), own: true } => {
                 self.on_own_route(target, link, now);
             }

@@ -34,6 +34,7 @@ mod kernel;
 mod limit;
 mod link;
 mod listener;
+mod mdns;
 mod member;
 mod mrd;
 mod notice;
@@ -63,9 +64,13 @@ pub use counters::{Counters, Discard};
 pub use data::WatchedData;
 pub use engine::Engine;
 pub use input::{Egress, FoundRoute, Input, KernelEvent, LinkId, LinkInfo, ScopePrefix};
+pub use mdns::{
+    Addresses, Conflicts, Mdns, MdnsLimits, NameEvent, NameRule, NameView, OtherService, Subject,
+    Verdict,
+};
 pub use member::{Member, Members};
 pub use notice::ANNOUNCEMENTS_PER_SECOND;
-pub use output::{Event, Evidence, KernelOp, Lost, Output, RequestId, Transmit};
+pub use output::{Datagram, Event, Evidence, KernelOp, Lost, Output, RequestId, Transmit};
 pub use rules::{
     AddressSet, Decision, ExpressionError, ExpressionErrorKind, ExpressionWarning,
     ExpressionWarningKind, Expressions, List, ListKind, Method, Rule, RulePrefix, Rules,

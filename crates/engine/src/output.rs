@@ -4,13 +4,15 @@ use std::net::Ipv6Addr;
 
 use magpie_wire::{BufferTooSmall, LinkAddr, Packet};
 
-use crate::{Discard, LinkId};
+use crate::{Discard, LinkId, NameEvent};
 
 /// What the caller must do next, in the order given.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Output {
     /// Send a frame.
     Transmit(Transmit),
+    /// Send a frame of another protocol than Neighbor Discovery.
+    Datagram(Datagram),
     /// Ask the kernel for something. Exactly one [`Input::Ack`](crate::Input::Ack) answers it,
     /// also on failure.
     Kernel {
@@ -61,6 +63,15 @@ impl Transmit {
     pub fn is_bare(&self) -> bool {
         self.packet.ethernet_source == LinkAddr::ZERO
     }
+}
+
+/// A whole frame and where it goes out: as its link wants it, with an Ethernet header or without.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Datagram {
+    /// Where to send it.
+    pub link: LinkId,
+    /// The frame: one IP packet, or a fragment of one.
+    pub frame: Vec<u8>,
 }
 
 /// Pairs a kernel request with its answer.
@@ -163,7 +174,7 @@ impl Lost {
 
 /// Something that an observer may want to know. Where there are no link-layer addresses, none is
 /// named.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Event {
     /// A host was confirmed for the first time.
     Found {
@@ -267,6 +278,8 @@ pub enum Event {
         /// Where the host answers.
         link: LinkId,
     },
+    /// Something about names; see [`NameEvent`].
+    Name(Box<NameEvent>),
     /// A cap was reached and something new was refused. Reported once a minute at most.
     Refused {
         /// Where it came from.

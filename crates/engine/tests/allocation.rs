@@ -73,7 +73,8 @@ impl Rig {
         let mut rig = Self { engine: Engine::new(Config::default(), 1, now), now, found };
         rig.handle(Input::Kernel(KernelEvent::Overrun));
         for (link, member, lladdr) in [(UP, 0, OWN_UP), (DN, 1, OWN_DN)] {
-            let info = LinkInfo { member: Member(member), lladdr: Some(lladdr), running: true };
+            let info =
+                LinkInfo { member: Member(member), lladdr: Some(lladdr), running: true, mtu: 1500 };
             rig.handle(Input::Kernel(KernelEvent::Link { link, info }));
         }
         for (link, address) in [(UP, "fe80::10/64"), (UP, "2001:db8:1::10/64"), (DN, "fe80::11/64")]
@@ -122,7 +123,7 @@ impl Rig {
                     let route = self.found;
                     self.engine.handle(Input::Route { request, route }, self.now);
                 }
-                Output::Event(_) => {}
+                Output::Datagram(_) | Output::Event(_) => {}
             }
         }
         sent
@@ -228,7 +229,7 @@ fn question_that_a_rule_or_a_route_answers() {
 fn what_comes_and_goes_on_a_link_without_link_layer_addresses() {
     let tun = LinkId(4);
     let mut rig = Rig::new();
-    let info = LinkInfo { member: Member(2), lladdr: None, running: true };
+    let info = LinkInfo { member: Member(2), lladdr: None, running: true, mtu: 1500 };
     rig.handle(Input::Kernel(KernelEvent::Link { link: tun, info }));
     let address = "fe80::13/64".parse().expect("a literal prefix");
     let tentative = false;

@@ -27,7 +27,7 @@ pub(crate) fn describe(
     };
     let described = match *event {
         // That it was forgotten is told already.
-        E::Displaced { .. } => return None,
+        E::Displaced { .. } | E::Name(_) => return None,
         E::Found { target, link, lladdr, evidence } => {
             let detail = format!("noticed by {}", evidence.label());
             told(EventKind::HostFound, target, link, lladdr, Some(detail))

@@ -48,6 +48,7 @@ pub(crate) struct Device {
     pub(crate) lladdr: Option<LinkAddr>,
     pub(crate) up: bool,
     pub(crate) carrier: bool,
+    mtu: u32,
     vrf: Option<Vrf>,
     /// The device that was asked for, which is either this one or a port of it.
     origin: u32,
@@ -153,6 +154,7 @@ impl Links {
             member: magpie_engine::Member(u8::try_from(position).ok()?),
             lladdr: device.lladdr,
             running: device.up && device.carrier,
+            mtu: device.mtu,
         })
     }
 
@@ -364,6 +366,7 @@ impl Device {
             ifindex: event.ifindex,
             name: event.name.clone(),
             lladdr: event.lladdr.filter(|_| event.link_type == LinkEvent::ETHERNET),
+            mtu: event.mtu,
             up: event.up,
             carrier: event.carrier,
             vrf: devices.vrf(event),

@@ -281,6 +281,7 @@ impl Relay {
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Transmit(transmit) => self.ports.put(&transmit),
+                Output::Datagram(_) => {}
                 Output::Kernel { request, op } => self.executor.accept(request, op),
                 Output::FindRoute { request, target, from } => {
                     self.executor.find_route(request, target, from);

@@ -215,7 +215,7 @@ impl Kernel {
     pub(crate) fn describe(&self, link: LinkId) -> Option<KernelEvent> {
         let port = self.ports.get(&link)?;
         let lladdr = Some(port.interface.lladdr);
-        let info = LinkInfo { member: port.member, lladdr, running: port.running() };
+        let info = LinkInfo { member: port.member, lladdr, running: port.running(), mtu: 1500 };
         Some(KernelEvent::Link { link, info })
     }
 

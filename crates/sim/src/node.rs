@@ -401,6 +401,8 @@ impl World {
                     self.fail(breach);
                 }
             }
+            // Networks in memory carry Neighbor Discovery only.
+            Output::Datagram(_) => {}
             Output::Kernel { request, op } => {
                 let verdict = state.watch.wanted(op, &state.kernel);
                 let life = state.life;
@@ -422,7 +424,7 @@ impl World {
             Output::Event(event) => {
                 state.watch.reported(&event, now);
                 state.remember(&event);
-                state.events.push((now, event));
+                state.events.push((now, event.clone()));
                 self.trace(Entry::Event { node, event });
             }
         }

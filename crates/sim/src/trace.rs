@@ -225,6 +225,6 @@ fn target_of(event: &Event) -> Option<Ipv6Addr> {
         | Event::RouteFailed { target, .. }
         | Event::RouteRepaired { target, .. }
         | Event::ForeignRoute { target, .. } => Some(*target),
-        Event::Refused { .. } => None,
+        Event::Refused { .. } | Event::Name(_) => None,
     }
 }

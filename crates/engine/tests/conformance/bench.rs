@@ -233,14 +233,14 @@ impl Bench {
         lladdr: Option<LinkAddr>,
         running: bool,
     ) {
-        let info = LinkInfo { member, lladdr, running };
+        let info = LinkInfo { member, lladdr, running, mtu: 1500 };
         self.links.insert(link, info);
         self.kernel(KernelEvent::Link { link, info });
     }
 
     /// A device in the place of `like` in the configuration.
     pub(crate) fn link_as(&mut self, link: LinkId, like: LinkId, lladdr: LinkAddr, running: bool) {
-        let info = LinkInfo { member: member(like), lladdr: Some(lladdr), running };
+        let info = LinkInfo { member: member(like), lladdr: Some(lladdr), running, mtu: 1500 };
         self.links.insert(link, info);
         self.kernel(KernelEvent::Link { link, info });
     }
@@ -493,7 +493,10 @@ impl Bench {
     pub(crate) fn sent(&self) -> impl Iterator<Item = Transmit> + '_ {
         self.log.iter().filter_map(|(_, output)| match output {
             Output::Transmit(sent) => Some(*sent),
-            Output::Kernel { .. } | Output::FindRoute { .. } | Output::Event(_) => None,
+            Output::Datagram(_)
+            | Output::Kernel { .. }
+            | Output::FindRoute { .. }
+            | Output::Event(_) => None,
         })
     }
 
@@ -638,8 +641,9 @@ impl Bench {
     }
 
     fn take(&mut self, output: Output, answers: &mut VecDeque<Answer>) {
-        self.log.push((self.now, output));
+        self.log.push((self.now, output.clone()));
         match output {
+            Output::Datagram(_) => panic!("no relay here reflects names"),
             Output::Transmit(sent) => {
                 self.check(&sent);
                 self.reply(&sent, answers);

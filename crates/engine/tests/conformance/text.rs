@@ -11,6 +11,7 @@ use crate::names::{DN, EVIL, MA, MB, MC, MH, MU, MZ, THIRD, TUN, UP};
 pub(crate) fn output(output: &Output) -> String {
     match output {
         Output::Transmit(sent) => transmit(sent),
+        Output::Datagram(sent) => format!("{} datagram {}", link(sent.link), sent.frame.len()),
         Output::Kernel { op, .. } => kernel_op(op),
         Output::FindRoute { target, from, .. } => match from {
             Some(from) => format!("find {} from {}", address(*target), link(*from)),
@@ -124,6 +125,7 @@ pub(crate) fn event(event: &Event) -> String {
         Event::ForeignRoute { target, link: on } => {
             format!("foreign {} {}", address(target), link(on))
         }
+        Event::Name(ref told) => format!("{told:?}"),
         Event::Refused { link: on, reason } => format!("refused {} {}", link(on), reason.label()),
     }
 }
