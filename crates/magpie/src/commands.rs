@@ -62,7 +62,7 @@ pub(crate) fn missing_file(path: &Path) -> String {
          your links:\n\n    [[relay]]\n    links = [\"wan\", \"br-lan\"]\n\n\
          Or take over a configuration: magpie import npd6|ndppd|magpie ... > {path}\n\
          Or do without a file: magpie -i wan,br-lan\n\
-         Or name another file: magpie run -c FILE",
+         Or name another file with -c FILE",
         path = path.display()
     )
 }

@@ -47,6 +47,7 @@ fn main() -> ExitCode {
         ("nsi_29_an_address_on_another_link_is_answered", own::address_on_another_link),
         ("nsi_36_our_own_kernel_gets_no_answer", own::own_kernel_gets_no_answer),
         ("lnk_13_a_new_lladdr_is_in_all_answers", own::new_lladdr_is_in_all_answers),
+        ("nao_14_a_new_lladdr_is_announced_twice", own::new_lladdr_is_announced),
         ("lnk_18_answers_leave_where_questions_came", own::answers_leave_where_asked),
     ])
 }

@@ -1,11 +1,12 @@
 //! The gateway's own addresses, links and solicitations.
 
+use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 
 use magpie_control::EventKind;
 use magpie_sys::netlink::{LinkChange, Route};
-use magpie_testnet::{Ping, PingError, Tester, ping_once};
-use magpie_wire::{LinkAddr, Packet};
+use magpie_testnet::{Frame, Ping, PingError, Tester, ping_once};
+use magpie_wire::{ALL_NODES, LinkAddr, Message, Packet};
 
 use crate::common::{LIMIT, Magpie, Outcome, answer_for, host_address};
 use crate::place::{Place, SILENCE};
@@ -96,6 +97,42 @@ pub(crate) fn new_lladdr_is_in_all_answers() -> Outcome {
     below.expect_none(SILENCE, "a forwarded probe", |frame| {
         frame.icmpv6().is_some_and(|found| found.kind == 135 && found.hop_limit == 254)
     })?;
+    magpie.stop()?;
+    Ok(())
+}
+
+pub(crate) fn new_lladdr_is_announced() -> Outcome {
+    let place = Place::new()?;
+    let magpie = place.magpie()?;
+    let mut asker = place.station("asker", "up")?;
+    let mut expected = BTreeMap::new();
+    let mut hosts = Vec::new();
+    for (name, last) in [("first", 0x21), ("second", 0x22), ("third", 0x23)] {
+        let (host, address) = place.host(name, "down", last)?;
+        asker.resolve(address)?;
+        hosts.push(host);
+        expected.insert(address, 2);
+    }
+    asker.clear()?;
+    let new = LinkAddr([2, 0, 0, 0, 0x13, 0x38]);
+    place.gateway.set_link("wan", &LinkChange { lladdr: Some(new), ..LinkChange::default() })?;
+
+    let announced = |frame: &Frame| {
+        let packet = frame.packet()?;
+        let Message::Advert(advert) = packet.message else { return None };
+        let is_round = packet.destination == ALL_NODES && expected.contains_key(&advert.target);
+        is_round.then_some((packet.ethernet_source, advert))
+    };
+    let mut told = BTreeMap::new();
+    // A round, and another one three seconds later.
+    while told.values().sum::<usize>() < expected.values().sum() {
+        let (source, advert) = asker.expect(LIMIT, "an announcement", announced)?;
+        assert_eq!((source, advert.target_lladdr), (new, Some(new)));
+        assert!(advert.overrides && !advert.solicited, "{advert:?}");
+        *told.entry(advert.target).or_default() += 1;
+    }
+    assert_eq!(told, expected);
+    asker.expect_none(2 * SILENCE, "a third round", |frame| announced(frame).is_some())?;
     magpie.stop()?;
     Ok(())
 }

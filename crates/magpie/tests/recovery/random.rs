@@ -135,6 +135,6 @@ fn explain(error: &dyn Error, number: usize, pending: &[&str]) -> Box<dyn Error>
 const COUNT: usize = 1000;
 const CHECK_EVERY: usize = 50;
 /// Recovery takes no longer, unless the machine is busy with other things.
-const STATED: Duration = Duration::from_secs(3);
+pub(crate) const STATED: Duration = Duration::from_secs(3);
 /// Pings in a row after which the network counts as recovered for the moment.
 const BRIEFLY: usize = 3;

@@ -15,6 +15,7 @@ use magpie_wire::LinkAddr;
 use crate::common::{LIMIT, Magpie, Outcome, PREFIX};
 use crate::disturbance::{Disturbance, Pace};
 use crate::place::{PROTOCOL, Place, quick_node};
+use crate::random::STATED;
 
 /// A place with a host on each inner link, all of which ping one another.
 pub(crate) struct Scene {
@@ -65,6 +66,8 @@ pub(crate) fn recovers_from(disturbance: &Disturbance) -> Outcome {
         recovery.took.as_millis(),
         recovery.lost
     );
+    // Machines that are busy with something else get twice the time.
+    assert!(recovery.took < 2 * STATED, "{}: {:?}", disturbance.name, recovery.took);
     if !disturbance.kills {
         assert_eq!(scene.magpie()?.pid(), process);
     }
