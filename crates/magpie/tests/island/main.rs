@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         // First, since it takes three minutes whatever happens beside it.
         ("nud_for_three_minutes_loses_nothing", nud::three_minutes_lose_nothing),
         ("kill_nine_and_restart_under_traffic", restart::kill_nine_under_traffic),
+        ("tim_05_what_waited_in_a_pause_is_not_answered", restart::waiting_frames_are_dropped),
         ("rte_11_sigterm_leaves_nothing_behind", restart::sigterm_leaves_nothing_behind),
         ("rte_13_warm_upstream_is_served_after_a_stop", restart::warm_upstream_without_state),
         ("rte_13_warm_upstream_is_served_from_saved_state", restart::warm_upstream_with_state),

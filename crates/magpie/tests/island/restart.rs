@@ -10,8 +10,10 @@ use magpie_testnet::{Ping, Pinger, RouterAdvertiser, RouterAdvertiserOptions, pi
 use magpie_wire::Message;
 use rustix::process::Signal;
 
-use crate::common::{Folder, LIMIT, Magpie, Options, Outcome, PREFIX, host_address, solicited};
-use crate::place::{Place, options};
+use crate::common::{
+    Folder, LIMIT, Magpie, Options, Outcome, PREFIX, answer_for, host_address, solicited,
+};
+use crate::place::{Place, SILENCE, options};
 
 pub(crate) fn kill_nine_under_traffic() -> Outcome {
     let place = Place::new()?;
@@ -119,6 +121,28 @@ pub(crate) fn host_that_only_waited() -> Outcome {
     Ok(())
 }
 
+pub(crate) fn waiting_frames_are_dropped() -> Outcome {
+    let place = Place::new()?;
+    let magpie = place.magpie()?;
+    let (_lower, address) = place.host("lower", "down", 0x21)?;
+    let mut asker = place.station("asker", "up")?;
+    asker.resolve(address)?;
+    // Whoever looks for somebody has deadlines, which are missed now.
+    asker.ask(host_address(0x99))?;
+    let mut below = place.station("below", "down")?;
+    below.await_question(host_address(0x99))?;
+    magpie.signal(Signal::STOP)?;
+    asker.ask(address)?;
+    asker.collect(PAUSE)?;
+    magpie.signal(Signal::CONT)?;
+    asker.expect_none(SILENCE, "an answer to an old question", |frame| {
+        answer_for(frame, address).is_some()
+    })?;
+    asker.resolve(address)?;
+    magpie.stop()?;
+    Ok(())
+}
+
 pub(crate) fn sigterm_leaves_nothing_behind() -> Outcome {
     let place = Place::new()?;
     let gateway = &place.gateway;
@@ -215,3 +239,5 @@ const PING_INTERVAL: Duration = Duration::from_millis(50);
 /// `RTPROT_KERNEL`.
 const KERNEL: u8 = 2;
 const RESUMED_WITHIN: Duration = Duration::from_secs(3);
+/// Longer than deadlines may be missed by while nothing has to be thought wrong.
+const PAUSE: Duration = Duration::from_secs(5);

@@ -60,9 +60,12 @@ pub(crate) fn two_thousand_hosts_are_back() -> Outcome {
 fn report(what: &str, started: Instant) {
     let took = started.elapsed();
     println!("scale: {what}: {HOSTS} hosts answered for again after {} ms", took.as_millis());
-    assert!(took < PATIENCE, "{what}: {took:?}");
+    // Machines that are busy with something else get twice the time.
+    assert!(took < 2 * STATED, "{what}: {took:?}");
 }
 
 const HOSTS: u32 = 2_000;
+/// As promised.
+const STATED: Duration = Duration::from_secs(3);
 /// Much more than it should take where nobody else wants the processor.
 const PATIENCE: Duration = Duration::from_secs(10);

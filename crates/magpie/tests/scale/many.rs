@@ -71,7 +71,7 @@ pub(crate) fn ten_thousand_hosts_are_served() -> Outcome {
     println!("scale: {HOSTS} groups joined in {:?}; answers meanwhile: {waits}", begin.elapsed());
     assert!(waits.lost * 20 <= waits.count, "{waits}");
     assert!(waits.median < Duration::from_millis(50), "{waits}");
-    assert!(waits.worst < Duration::from_secs(1), "{waits}");
+    assert!(waits.late < Duration::from_millis(500), "{waits}");
 
     // And all of it again. The kernel drops the routes with the link.
     let mut after = Vec::new();
