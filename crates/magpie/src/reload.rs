@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use magpie_config::model;
+use magpie_control::{Event, EventKind};
 use magpie_engine::{Config, Instant, LinkId};
 use magpie_sys::netlink::NetlinkError;
 use magpie_sys::packet::PacketError;
@@ -238,6 +239,7 @@ impl Service {
                 relay.shut_down(now);
             }
             self.tell_events(index, &labels, now);
+            self.tell_left(index, labels, now);
         }
         let mut before: Vec<Option<Relay>> = self.relays.drain(..).map(Some).collect();
         self.relays.extend(relays.into_iter().filter_map(|drafted| match drafted {
@@ -254,6 +256,19 @@ impl Service {
             tracing::warn!("{warning}");
         }
         self.take(&snapshot, now);
+    }
+
+    /// Tells which links of a relay are so no longer.
+    fn tell_left(&mut self, relay: usize, links: Vec<(LinkId, String)>, now: Instant) {
+        for (link, label) in links {
+            let is_kept = |relay: &Relay| relay.links.id(link.0).is_some();
+            if self.relays.get(relay).is_some_and(is_kept) {
+                continue;
+            }
+            let detail = Some("not configured any longer".to_owned());
+            let event = Event { link: Some(label), detail, ..Event::new(EventKind::LinkChanged) };
+            self.tell(event, now);
+        }
     }
 }
 

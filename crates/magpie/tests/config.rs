@@ -12,7 +12,7 @@ use std::process::{ExitCode, Output};
 use std::time::Duration;
 
 use common::{ConfigFile, Folder, LIMIT, Magpie, Outcome, Site, Station};
-use magpie_control::{Client, Status};
+use magpie_control::{Client, EventKind, Status};
 use magpie_sys::netlink::RouteEvent;
 use magpie_testnet::{
     AddressState, Bridge, Host, HostOptions, Node, Ping, Pinger, connect, ping_once,
@@ -115,7 +115,12 @@ fn a_reload_adds_and_removes_without_a_gap() -> Outcome {
     asker.expect_answers(&[lower_address, visitor_address], &[denied_address])?;
 
     file.write(HOME)?;
+    let mut watch = magpie.watch()?;
     reload(&site.gateway, &magpie)?;
+    Magpie::await_event(&mut watch, "the link to be dropped", |event| {
+        let is_it = event.link.as_deref() == Some("guest") && event.kind == EventKind::LinkChanged;
+        is_it.then_some(())
+    })?;
     await_no_route(&site.gateway, visitor_address)?;
     asker.expect_answers(&[lower_address, denied_address], &[visitor_address])?;
     ping_once(&denied, &Ping::new(Site::router_address()), LIMIT)?;

@@ -78,6 +78,6 @@ fn await_links(magpie: &Magpie, count: usize) -> Result<(), Box<dyn Error>> {
 
 const BREATH: Duration = Duration::from_millis(500);
 const LINKS: u16 = 50;
-const ROUNDS: u16 = 20;
+const ROUNDS: u16 = 12;
 /// The round after which nothing more is to be kept.
 const SETTLED: u16 = 4;
