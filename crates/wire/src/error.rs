@@ -1,4 +1,4 @@
-//! Why a frame is not a message that Neighbor Discovery accepts.
+//! Why a frame is not a message that Neighbor Discovery accepts, nor a datagram.
 
 /// A frame that must be silently discarded, and the rule that demands it.
 ///
@@ -30,7 +30,8 @@ pub enum Malformed {
     /// Hop limit other than 255: the message crossed a router (RFC 4861 section 7.1.1).
     #[error("the hop limit is not 255")]
     HopLimit,
-    /// Wrong ICMPv6 checksum (RFC 4443 section 2.3).
+    /// Wrong checksum of ICMPv6 (RFC 4443 section 2.3), UDP (RFC 768) or the IPv4 header (RFC 791
+    /// section 3.1), or none where there has to be one (RFC 8200 section 8.1).
     #[error("the checksum is wrong")]
     Checksum,
     /// ICMPv6 code other than 0 (RFC 4861 section 7.1.1).
@@ -64,11 +65,18 @@ pub enum Malformed {
     /// A multicast advertisement that claims to be solicited (RFC 4861 section 7.1.2).
     #[error("a multicast advertisement has the solicited flag")]
     SolicitedMulticast,
+    /// Looked at as a datagram, but not UDP over IPv4 or IPv6.
+    #[error("not a UDP datagram")]
+    NotDatagram,
+    /// A piece of a datagram that fits nowhere: empty, not of whole units of eight octets although
+    /// more is to come, or beyond the longest packet (RFC 791 section 3.1, RFC 8200 section 4.5).
+    #[error("a fragment has an impossible length or place")]
+    FragmentLength,
 }
 
 impl Malformed {
     /// Every reason, in the order of their discriminants.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::Truncated,
         Self::NotNeighborDiscovery,
         Self::Vlan,
@@ -88,6 +96,8 @@ impl Malformed {
         Self::Unspecified,
         Self::Group,
         Self::SolicitedMulticast,
+        Self::NotDatagram,
+        Self::FragmentLength,
     ];
 
     /// Returns the name of the counter, which never changes once released.
@@ -112,6 +122,8 @@ impl Malformed {
             Self::Unspecified => "unspecified-source",
             Self::Group => "group-mismatch",
             Self::SolicitedMulticast => "solicited-multicast",
+            Self::NotDatagram => "not-datagram",
+            Self::FragmentLength => "fragment-length",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Neighbor Discovery frames to values and back.
+//! Frames to values and back: Neighbor Discovery, and datagrams.
 //!
 //! [`Packet::parse`] takes a received frame apart and applies every check that needs no knowledge
 //! of the network; what it refuses, it names as [`Malformed`]. [`Packet::emit`] writes a frame
@@ -22,9 +22,13 @@
 //! assert_eq!(Packet::parse(&buffer[..length])?, question);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! [`datagram`] does the same for UDP over IPv4 and IPv6. It allocates, and panics no more than the
+//! rest.
 #![forbid(unsafe_code)]
 
 mod checksum;
+pub mod datagram;
 mod error;
 mod ethernet;
 mod icmpv6;
@@ -38,8 +42,8 @@ mod writer;
 pub use checksum::checksum;
 pub use error::Malformed;
 pub use ethernet::{
-    ETHERNET_LEN, ETHERTYPE_IPV6, ETHERTYPE_QINQ, ETHERTYPE_VLAN, EthernetHeader, LinkAddr,
-    ParseLinkAddrError,
+    ETHERNET_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_QINQ, ETHERTYPE_VLAN, EthernetHeader,
+    LinkAddr, ParseLinkAddrError,
 };
 pub use ipv6::{
     ALL_NODES, ALL_ROUTERS, ALL_SNOOPERS, IPV6_LEN, is_node_address, is_proxiable,
