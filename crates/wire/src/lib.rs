@@ -1,4 +1,4 @@
-//! Frames to values and back: Neighbor Discovery, and datagrams.
+//! Frames to values and back: Neighbor Discovery, and the datagrams and messages of multicast DNS.
 //!
 //! [`Packet::parse`] takes a received frame apart and applies every check that needs no knowledge
 //! of the network; what it refuses, it names as [`Malformed`]. [`Packet::emit`] writes a frame
@@ -23,12 +23,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`datagram`] does the same for UDP over IPv4 and IPv6. It allocates, and panics no more than the
-//! rest.
+//! [`datagram`] does the same for UDP over IPv4 and IPv6, and [`dns`] for DNS messages. These two
+//! allocate, and panic no more than the rest.
 #![forbid(unsafe_code)]
 
 mod checksum;
 pub mod datagram;
+pub mod dns;
 mod error;
 mod ethernet;
 mod icmpv6;
