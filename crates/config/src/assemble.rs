@@ -2,6 +2,7 @@
 //! to be wrong.
 
 mod check;
+mod names;
 
 use std::collections::BTreeMap;
 
@@ -60,6 +61,7 @@ impl Assembly<'_> {
             for rule in &draft.rules {
                 self.check_rule(&draft, rule, &asked, &links);
             }
+            self.check_names(&draft, &links);
         }
         self.check_shadows(&draft.rules, &asked);
 
@@ -90,6 +92,10 @@ impl Assembly<'_> {
         relay.allow = patterns(draft.allow);
         relay.deny = patterns(draft.deny);
         relay.rules = draft.rules.into_iter().map(rule).collect();
+        if let Some(mdns) = &mut relay.mdns {
+            mdns.allow = draft.mdns.allow.into_iter().map(name_rule).collect();
+            mdns.deny = draft.mdns.deny.into_iter().map(name_rule).collect();
+        }
         relay
     }
 
@@ -200,8 +206,15 @@ fn covering<'l>(name: &str, mut all: impl Iterator<Item = &'l str>) -> Option<&'
     all.find(|wide| Selector::of(wide).covers(&narrow))
 }
 
+fn names(links: Vec<Placed<String>>) -> Vec<String> {
+    links.into_iter().map(|link| link.value).collect()
+}
+
+fn name_rule(draft: draft::NameRule) -> model::NameRule {
+    model::NameRule { subject: draft.subject.value, from: names(draft.from), to: names(draft.to) }
+}
+
 fn rule(draft: draft::Rule) -> model::Rule {
-    let names = |links: Vec<Placed<String>>| links.into_iter().map(|link| link.value).collect();
     model::Rule {
         prefix: draft.prefix.value,
         method: draft.method.value,

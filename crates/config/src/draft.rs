@@ -1,14 +1,16 @@
 //! Reads the tables of a file into drafts: what each says, and where. A later file adds to the
 //! drafts of an earlier one. What only several of them together show is left to others.
 
+mod mdns;
 mod rule;
 mod settings;
 
 use std::time::Duration;
 
-use magpie_engine::{Announce, NaSource, RouterFlag};
+use magpie_engine::{Announce, NaSource, RouterFlag, Subject};
 use toml::de::{DeTable, DeValue};
 
+use mdns::read_mdns;
 use rule::{Home, read_link, read_links, read_rule};
 use settings::{
     read_answers, read_daemon, read_limits, read_link_options, read_lists, read_prefixes,
@@ -37,6 +39,10 @@ pub(crate) struct Relay {
     pub(crate) rules: Vec<Rule>,
     pub(crate) allow: Vec<Entry>,
     pub(crate) deny: Vec<Entry>,
+    /// `[relay.mdns]`.
+    pub(crate) mdns: Mdns,
+    /// Where `neighbor-discovery` stands.
+    pub(crate) neighbor_discovery: Option<Place>,
     /// Something about its links could not be read: they are not all here.
     pub(crate) incomplete: bool,
     /// There are rules, be it that they could not be read.
@@ -107,6 +113,25 @@ pub(crate) struct Entry {
     pub(crate) place: Place,
     /// Where the text of an expression begins, if the file writes it as it is.
     pub(crate) expression: Option<usize>,
+}
+
+/// What is said about names, besides what is complete as it is read.
+#[derive(Debug, Default)]
+pub(crate) struct Mdns {
+    /// Where it stands.
+    pub(crate) place: Place,
+    pub(crate) allow: Vec<NameRule>,
+    pub(crate) deny: Vec<NameRule>,
+    /// Where `addresses` stands.
+    pub(crate) addresses: Option<Place>,
+}
+
+/// An entry of `allow` or `deny` of `[relay.mdns]`.
+#[derive(Clone, Debug)]
+pub(crate) struct NameRule {
+    pub(crate) subject: Placed<Subject>,
+    pub(crate) from: Vec<Placed<String>>,
+    pub(crate) to: Vec<Placed<String>>,
 }
 
 /// Everything that the files say.
@@ -244,6 +269,8 @@ impl Relay {
             rules: Vec::new(),
             allow: Vec::new(),
             deny: Vec::new(),
+            mdns: Mdns::default(),
+            neighbor_discovery: None,
             incomplete: false,
             ruled: false,
         }
@@ -275,6 +302,16 @@ impl Relay {
         {
             let fields = reader.fields(table, value.span(), "a table `limits`");
             read_limits(reader, fields, &mut self.model.limits);
+        }
+        if let Some(value) = fields.take("neighbor-discovery")
+            && let Some(wanted) = reader.boolean(value)
+        {
+            self.model.neighbor_discovery = wanted;
+            self.neighbor_discovery = Some(fields.key_place("neighbor-discovery"));
+        }
+        if let Some(value) = fields.take("mdns") {
+            let place = fields.key_place("mdns");
+            read_mdns(reader, value, place, kind, &mut self.model.mdns, &mut self.mdns);
         }
         self.ruled |= fields.has("rule") || !link_rules.is_empty();
         if let Some(value) = fields.take("rule") {
@@ -340,10 +377,14 @@ fn nested(kind: Kind, table: &'static str) -> &'static str {
         (Kind::Relay, "rule") => "relay.rule",
         (Kind::Relay, "timing") => "relay.timing",
         (Kind::Relay, "limits") => "relay.limits",
+        (Kind::Relay, "mdns") => "relay.mdns",
+        (Kind::Relay, "mdns.limits") => "relay.mdns.limits",
         (Kind::Responder, "link") => "responder.link",
         (Kind::Responder, "rule") => "responder.rule",
         (Kind::Responder, "timing") => "responder.timing",
         (Kind::Responder, "limits") => "responder.limits",
+        (Kind::Responder, "mdns") => "responder.mdns",
+        (Kind::Responder, "mdns.limits") => "responder.mdns.limits",
         _ => table,
     }
 }
@@ -381,6 +422,7 @@ const MISPLACED_AT_TOP: &[(&str, &str)] = &[
     ("rule", "write `[[relay.rule]]` or `[[responder.rule]]`"),
     ("timing", "write `[relay.timing]` or `[responder.timing]`"),
     ("limits", "write `[relay.limits]` or `[responder.limits]`"),
+    ("mdns", "write `[relay.mdns]` or `[responder.mdns]`"),
     ("control", "this belongs below `[daemon]`"),
     ("state-file", "this belongs below `[daemon]`"),
     ("log-level", "this belongs below `[daemon]`"),
@@ -401,4 +443,11 @@ const MISPLACED_IN_RELAY: &[(&str, &str)] = &[
     ("hold-down", "this belongs below `[relay.timing]`"),
     ("log-level", "this belongs below `[daemon]`"),
     ("rules", "write `[[relay.rule]]`, one table for each rule"),
+    ("ndp", "did you mean `neighbor-discovery`?"),
+    ("reflector", "did you mean `mdns`?"),
+    ("addresses", "this belongs below `[relay.mdns]`"),
+    ("cross-families", "this belongs below `[relay.mdns]`"),
+    ("conflicts", "this belongs below `[relay.mdns]`"),
+    ("legacy-queries", "this belongs below `[relay.mdns]`"),
+    ("other-services", "this belongs below `[relay.mdns]`"),
 ];

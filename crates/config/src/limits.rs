@@ -1,6 +1,6 @@
-//! Names the caps of a relay as a configuration does.
+//! Names the caps of a relay, and of what carries names, as a configuration does.
 
-use magpie_engine::Limits;
+use magpie_engine::{Limits, MdnsLimits};
 
 /// One cap.
 pub(crate) enum Cap<'l> {
@@ -38,4 +38,14 @@ pub(crate) fn each_cap(limits: &mut Limits, mut visit: impl FnMut(&'static str, 
     visit("solicits-per-second", 1, Cap::Rate(solicits_per_second));
     visit("probes-per-second", 1, Cap::Rate(probes_per_second));
     visit("joins-per-second", 1, Cap::Rate(joins_per_second));
+}
+
+/// Goes through the caps of what carries names, each with its key.
+pub(crate) fn each_mdns_cap(limits: &mut MdnsLimits, mut visit: impl FnMut(&'static str, Cap<'_>)) {
+    let MdnsLimits { names_per_link, packets_per_second, packets_per_source, legacy_per_source } =
+        limits;
+    visit("names-per-link", Cap::Count(names_per_link));
+    visit("packets-per-second", Cap::Rate(packets_per_second));
+    visit("packets-per-source", Cap::Rate(packets_per_source));
+    visit("legacy-per-source", Cap::Count(legacy_per_source));
 }

@@ -3,13 +3,14 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use magpie_engine::{Limits, Timing};
+use magpie_engine::{Limits, MdnsLimits, Timing};
 
-use crate::limits::{Cap, each_cap};
+use crate::limits::{Cap, each_cap, each_mdns_cap};
 use crate::model::{
-    Answers, Config, Daemon, Kind, Link, LinkOptions, Pattern, Prefixes, Relay, Routes, Rule,
+    Answers, Config, Daemon, Kind, Link, LinkOptions, Mdns, NameRule, Pattern, Prefixes, Relay,
+    Routes, Rule,
 };
-use crate::value::duration_text;
+use crate::value::{SubjectKind, duration_text};
 use crate::words::{self, AUTO};
 
 /// Writes a configuration down, with its comments; what has its default value is left out.
@@ -89,8 +90,15 @@ impl Writer {
         self.routes(&relay.routes);
         self.patterns("allow", &relay.allow);
         self.patterns("deny", &relay.deny);
+        self.value("neighbor-discovery", &relay.neighbor_discovery, &true);
+        if self.complete && relay.mdns.is_none() {
+            self.set("mdns", "false");
+        }
         self.timing(kind, &relay.timing);
         self.limits(kind, &relay.limits);
+        if let Some(mdns) = &relay.mdns {
+            self.mdns(kind, mdns);
+        }
         for link in asked {
             self.link(kind, link, relay);
         }
@@ -199,16 +207,12 @@ impl Writer {
     }
 
     fn limits(&mut self, kind: &str, limits: &Limits) {
-        let number = |cap: Cap<'_>| match cap {
-            Cap::Count(count) => *count as u64,
-            Cap::Rate(rate) => u64::from(*rate),
-        };
         let mut defaults = Vec::new();
-        each_cap(&mut Limits::default(), |_, _, cap| defaults.push(number(cap)));
+        each_cap(&mut Limits::default(), |_, _, cap| defaults.push(number(&cap)));
         let mut defaults = defaults.into_iter();
         let mut changed = Vec::new();
         each_cap(&mut limits.clone(), |key, _, cap| {
-            let (cap, default) = (number(cap), defaults.next());
+            let (cap, default) = (number(&cap), defaults.next());
             if self.complete || Some(cap) != default {
                 changed.push((key, cap));
             }
@@ -220,6 +224,57 @@ impl Writer {
         for (key, cap) in changed {
             self.set(key, &cap.to_string());
         }
+    }
+
+    fn mdns(&mut self, kind: &str, mdns: &Mdns) {
+        let default = Mdns::default();
+        self.header(&format!("[{kind}.mdns]"), &[]);
+        let addresses = (!self.complete).then_some(&default.addresses);
+        self.word("addresses", &words::ADDRESSES, &mdns.addresses, addresses);
+        let conflicts = (!self.complete).then_some(&default.conflicts);
+        self.word("conflicts", &words::CONFLICTS, &mdns.conflicts, conflicts);
+        self.value("cross-families", &mdns.cross_families, &default.cross_families);
+        self.value("legacy-queries", &mdns.legacy, &default.legacy);
+        if self.complete || mdns.other_services != default.other_services {
+            let word = |service| words::word(&words::OTHER_SERVICES, service).to_owned();
+            self.list("other-services", &mdns.other_services.iter().map(word).collect::<Vec<_>>());
+        }
+        self.name_rules("allow", &mdns.allow);
+        self.name_rules("deny", &mdns.deny);
+        let mut changed = Vec::new();
+        each_mdns_cap(&mut mdns.limits.clone(), |key, cap| changed.push((key, number(&cap))));
+        if !self.complete {
+            let mut defaults = Vec::new();
+            each_mdns_cap(&mut MdnsLimits::default(), |_, cap| defaults.push(number(&cap)));
+            let mut defaults = defaults.into_iter();
+            changed.retain(|(_, cap)| defaults.next() != Some(*cap));
+        }
+        if changed.is_empty() {
+            return;
+        }
+        self.header(&format!("[{kind}.mdns.limits]"), &[]);
+        for (key, cap) in changed {
+            self.set(key, &cap.to_string());
+        }
+    }
+
+    fn name_rules(&mut self, key: &str, rules: &[NameRule]) {
+        if rules.is_empty() {
+            return;
+        }
+        let mut entries = String::new();
+        for rule in rules {
+            let (kind, text) = SubjectKind::of(&rule.subject);
+            let _ = write!(entries, "\n    {{ {} = {}", kind.key(), quoted(text));
+            for (key, links) in [("from", &rule.from), ("to", &rule.to)] {
+                if !links.is_empty() {
+                    let links: Vec<String> = links.iter().map(|link| quoted(link)).collect();
+                    let _ = write!(entries, ", {key} = [{}]", links.join(", "));
+                }
+            }
+            entries.push_str(" },");
+        }
+        self.set(key, &format!("[{entries}\n]"));
     }
 
     /// Begins a table, with comments above it.
@@ -284,6 +339,13 @@ impl Writer {
     fn set(&mut self, key: &str, value: &str) {
         // Writing to a string cannot fail.
         let _ = writeln!(self.text, "{key} = {value}");
+    }
+}
+
+fn number(cap: &Cap<'_>) -> u64 {
+    match cap {
+        Cap::Count(count) => **count as u64,
+        Cap::Rate(rate) => u64::from(**rate),
     }
 }
 

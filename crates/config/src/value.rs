@@ -2,6 +2,7 @@
 
 mod duration;
 mod interface;
+mod name;
 mod pattern;
 mod prefix;
 mod selector;
@@ -11,6 +12,7 @@ use std::ops::Range;
 
 pub use duration::{duration, duration_text};
 pub use interface::{InterfaceNameError, check_interface_name};
+pub(crate) use name::{SubjectKind, doubtful_service};
 pub use prefix::{SHORTEST_PREFIX, check_prefix, prefix};
 pub use selector::{check_selector, doubtful_selector};
 

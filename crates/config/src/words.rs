@@ -1,6 +1,8 @@
 //! The words that settings choose from, in both directions.
 
-use magpie_engine::{Announce, NaSource, RoutePolicy, RouterFlag};
+use magpie_engine::{
+    Addresses, Announce, Conflicts, NaSource, OtherService, RoutePolicy, RouterFlag,
+};
 
 use crate::model::{BridgePort, LogLevel, Role};
 
@@ -32,6 +34,18 @@ pub(crate) const BRIDGE_PORTS: [(&str, BridgePort); 2] =
 
 pub(crate) const ANNOUNCEMENTS: [(&str, Announce); 2] =
     [("moves", Announce::Moves), ("hosts", Announce::Hosts)];
+
+pub(crate) const ADDRESSES: [(&str, Addresses); 3] = [
+    ("reachable", Addresses::Reachable),
+    ("with-ipv4", Addresses::WithIpv4),
+    ("all", Addresses::All),
+];
+
+pub(crate) const CONFLICTS: [(&str, Conflicts); 2] =
+    [("propagate", Conflicts::Propagate), ("isolate", Conflicts::Isolate)];
+
+pub(crate) const OTHER_SERVICES: [(&str, OtherService); 2] =
+    [("ssdp", OtherService::Ssdp), ("ws-discovery", OtherService::WsDiscovery)];
 
 /// What stands for that which is found out.
 pub(crate) const AUTO: &str = "auto";

@@ -4,12 +4,12 @@ use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use magpie_config::model::{
-    BridgePort, Config, Kind, Link, LinkOptions, LogLevel, Relay, Role, Selector,
+    BridgePort, Config, Kind, Link, LinkOptions, LogLevel, Mdns, NameRule, Relay, Role, Selector,
 };
 use magpie_config::{Diagnostics, Loaded, Source, load, load_base, parse, render};
 use magpie_engine::{
-    Announce, Decision, LinkConfig, Member, Members, Method, NaSource, RoutePolicy, RouterFlag,
-    RulePrefix,
+    Addresses, Announce, Conflicts, Decision, LinkConfig, MdnsLimits, Member, Members, Method,
+    NaSource, OtherService, RoutePolicy, RouterFlag, RulePrefix, Subject,
 };
 
 #[test]
@@ -84,8 +84,75 @@ fn everything_that_can_be_said_is_read() {
     assert_eq!(names(office), ["eth1", "tap0"]);
     assert_eq!(office.links.last().map(|link| link.only_probed), Some(true));
 
+    let mdns = home.mdns.as_ref().expect("it is configured");
+    let rule = |subject, from: &[&str], to: &[&str]| NameRule {
+        subject,
+        from: from.iter().map(|name| (*name).to_owned()).collect(),
+        to: to.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    let expected = Mdns {
+        cross_families: true,
+        addresses: Addresses::WithIpv4,
+        allow: vec![
+            rule(Subject::Service("_ipp._tcp".into()), &["br-lan"], &["wan", "wg0"]),
+            rule(Subject::Subtype("_printer._sub._http._tcp".into()), &[], &[]),
+        ],
+        deny: vec![
+            rule(Subject::Instance("Kitchen \"Printer\"".into()), &[], &[]),
+            rule(Subject::Host("pi-*".into()), &["wg0"], &[]),
+        ],
+        conflicts: Conflicts::Isolate,
+        legacy: false,
+        other_services: vec![OtherService::Ssdp, OtherService::WsDiscovery],
+        limits: MdnsLimits {
+            names_per_link: 19,
+            packets_per_second: 20,
+            packets_per_source: 21,
+            legacy_per_source: 22,
+        },
+    };
+    assert_eq!(*mdns, expected);
+    assert!(home.neighbor_discovery);
+    assert_eq!(office.mdns, Some(Mdns::default()));
+
     let written = render(&loaded.config);
     assert_eq!(read(&written).config, loaded.config, "{written}");
+}
+
+#[test]
+fn names_go_where_links_are_in_the_configuration() {
+    let loaded = read(EVERYTHING);
+    let configs: Vec<_> = loaded.config.relays.iter().map(Relay::engine_config).collect();
+    let [home, office] = configs.as_slice() else { panic!("two are configured") };
+    let mdns = home.mdns.as_ref().expect("it is configured");
+    let [printers, ..] = mdns.allow.as_slice() else { panic!("{:?}", mdns.allow) };
+    assert!(printers.from.contains(Member(1)) && !printers.from.contains(Member(0)));
+    assert!(printers.to.contains(Member(0)) && !printers.to.contains(Member(1)));
+    let [_, hosts] = mdns.deny.as_slice() else { panic!("{:?}", mdns.deny) };
+    assert_eq!((hosts.from.contains(Member(2)), hosts.to), (true, Members::ALL));
+    assert_eq!(mdns.legacy_port, None);
+    assert_eq!(office.mdns, Some(magpie_engine::Mdns::default()));
+}
+
+#[test]
+fn later_files_add_to_what_is_said_of_names_or_turn_it_off() {
+    let layer = |text: &str| Source::new("layer", format!("[[relay]]\nname = \"x\"\n{text}"));
+    let base = || layer("links = [\"a\", \"b\"]\nmdns.allow = [{ host = \"pi-1\" }]\n");
+    let names = |sources: &[Source]| {
+        let config = parse(sources).unwrap_or_else(|mistakes| panic!("{mistakes}")).config;
+        let mdns = config.relays.first().and_then(|relay| relay.mdns.clone())?;
+        Some((mdns.addresses, mdns.allow.len()))
+    };
+    assert_eq!(names(&[base()]), Some((Addresses::Reachable, 1)));
+    let more = layer("mdns.addresses = \"all\"\nmdns.allow = [{ host = \"pi-2\" }]");
+    assert_eq!(names(&[base(), more]), Some((Addresses::All, 2)));
+    assert_eq!(names(&[base(), layer("mdns = true")]), Some((Addresses::Reachable, 1)));
+    assert_eq!(names(&[base(), layer("mdns = false")]), None);
+    let (off, on) = (layer("mdns = false"), layer("mdns = true"));
+    assert_eq!(names(&[base(), off, on]), Some((Addresses::Reachable, 0)));
+    let alone = layer("links = [\"a\", \"b\"]\nmdns = true\nneighbor-discovery = false");
+    let config = parse(&[alone]).unwrap_or_else(|mistakes| panic!("{mistakes}")).config;
+    assert!(!config.relays[0].neighbor_discovery);
 }
 
 #[test]
@@ -548,6 +615,24 @@ solicits-per-second = 16
 probes-per-second = 17
 joins-per-second = 18
 
+[relay.mdns]
+addresses = "with-ipv4"
+conflicts = "isolate"
+cross-families = true
+legacy-queries = false
+other-services = ["ws-discovery", "ssdp"]
+allow = [
+    { service = "_ipp._tcp.local", from = "br-lan", to = ["wan", "wg0"] },
+    { subtype = "_printer._sub._http._tcp" },
+]
+deny = [{ instance = "Kitchen \"Printer\"" }, { host = "pi-*.local", from = ["wg0"] }]
+
+[relay.mdns.limits]
+names-per-link = 19
+packets-per-second = 20
+packets-per-source = 21
+legacy-per-source = 22
+
 [[relay.link]]
 name = "wan"
 role = "upstream"
@@ -581,6 +666,7 @@ on = ["wan", "wg0"]
 
 [[responder]]
 links = ["eth1"]
+mdns = true
 
 [[responder.rule]]
 prefix = "auto"

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use ipnet::Ipv6Net;
 use magpie_config::model::{
-    Answers, BridgePort, Config, Daemon, Kind, Link, LinkOptions, LogLevel, Method, Pattern,
-    Prefixes, Relay, Role, Routes, Rule, RulePrefix,
+    Answers, BridgePort, Config, Daemon, Kind, Link, LinkOptions, LogLevel, Mdns, Method, NameRule,
+    Pattern, Prefixes, Relay, Role, Routes, Rule, RulePrefix,
 };
 use magpie_config::{Source, parse, render, render_complete};
-use magpie_engine::{Announce, Limits, NaSource, RoutePolicy, RouterFlag, Timing};
+use magpie_engine::{
+    Addresses, Announce, Conflicts, Limits, MdnsLimits, NaSource, OtherService, RoutePolicy,
+    RouterFlag, Subject, Timing,
+};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -75,6 +78,9 @@ fn own_names(relay: &mut Relay, index: usize) {
         rule.on.iter_mut().for_each(rename);
         rule.to.iter_mut().for_each(rename);
     });
+    for rule in relay.mdns.iter_mut().flat_map(|mdns| mdns.allow.iter_mut().chain(&mut mdns.deny)) {
+        rule.from.iter_mut().chain(&mut rule.to).for_each(rename);
+    }
     if relay.name.is_empty() {
         let asked = relay.links.iter().filter(|link| !link.only_probed);
         relay.name = Relay::default_name(asked.map(|link| link.name.as_str()));
@@ -104,8 +110,9 @@ fn relays() -> impl Strategy<Value = Relay> {
         (kinds, name, prefixes(), options(), answers(), routes()),
         (patterns(), patterns(), timing(), limits(), comments()),
         (vec(links(), 2..5), vec(rules(), 0..6)),
+        (any::<bool>(), option::of(mdns())),
     );
-    parts.prop_map(|(first, second, (links, rules))| {
+    parts.prop_map(|(first, second, (links, rules), (neighbor_discovery, mdns))| {
         let (kind, name, prefixes, options, answers, routes) = first;
         let (allow, deny, timing, limits, comments) = second;
         let mut relay = Relay {
@@ -119,6 +126,8 @@ fn relays() -> impl Strategy<Value = Relay> {
             timing,
             limits,
             routes,
+            neighbor_discovery: neighbor_discovery || mdns.is_none(),
+            mdns,
             comments,
             ..Relay::new(kind, [""; 0])
         };
@@ -153,6 +162,12 @@ fn make_sense(relay: &mut Relay) {
     }
     if relay.kind == Kind::Relay && relay.prefixes.listed.is_empty() {
         relay.prefixes.auto = true;
+    }
+    // The first two links are always there.
+    for rule in relay.mdns.iter_mut().flat_map(|mdns| mdns.allow.iter_mut().chain(&mut mdns.deny)) {
+        if !rule.from.is_empty() && rule.from == rule.to {
+            rule.to.clear();
+        }
     }
     for rule in &relay.rules {
         for to in &rule.to {
@@ -193,6 +208,55 @@ fn rules() -> impl Strategy<Value = Rule> {
             ..Rule::new(prefix, method)
         },
     )
+}
+
+fn mdns() -> impl Strategy<Value = Mdns> {
+    let words = (
+        select(vec![Addresses::Reachable, Addresses::WithIpv4, Addresses::All]),
+        select(vec![Conflicts::Propagate, Conflicts::Isolate]),
+        subsequence(vec![OtherService::Ssdp, OtherService::WsDiscovery], 0..=2),
+    );
+    let limits = (1..=1_048_576usize, 1..=1_000_000u32, any::<bool>());
+    let parts = (words, any::<[bool; 2]>(), vec(name_rules(), 0..4), vec(name_rules(), 0..4));
+    (parts, limits).prop_map(|((words, switches, allow, deny), (names, packets, changed))| {
+        let (addresses, conflicts, other_services) = words;
+        let [cross_families, legacy] = switches;
+        let limits = MdnsLimits {
+            names_per_link: names,
+            packets_per_source: packets,
+            ..MdnsLimits::default()
+        };
+        Mdns {
+            cross_families,
+            addresses,
+            allow,
+            deny,
+            conflicts,
+            legacy,
+            other_services,
+            limits: if changed { limits } else { MdnsLimits::default() },
+        }
+    })
+}
+
+fn name_rules() -> impl Strategy<Value = NameRule> {
+    let service = "_[a-z*]{1,15}\\._(tcp|udp)";
+    let subtype = "[a-zA-Z_*]{1,20}\\._sub\\._[a-z]{1,15}\\._tcp";
+    let instance = "[a-zA-Z*' \"#\u{e9}-]{1,20}(\\._[a-z]{1,15}\\._udp)?";
+    let host = "[a-zA-Z*' \"#\u{e9}-]{1,20}(\\.[a-z]{1,5})?";
+    let subject = prop_oneof![
+        service.prop_map(|text| Subject::Service(text.into())),
+        subtype.prop_map(|text| Subject::Subtype(text.into())),
+        instance.prop_map(|text| Subject::Instance(text.into())),
+        host.prop_map(|text| Subject::Host(text.into())),
+    ];
+    let some = || subsequence(ASKED[..2].to_vec(), 0..=1);
+    let texts = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
+    (subject, some(), some()).prop_map(move |(subject, from, to)| NameRule {
+        subject,
+        from: texts(from),
+        to: texts(to),
+    })
 }
 
 fn prefixes() -> impl Strategy<Value = Prefixes> {

@@ -56,7 +56,7 @@ impl Assembly<'_> {
                     .label(format!("one too many, of {}", links.len())),
             );
         }
-        if kind == Kind::Responder && !draft.ruled {
+        if kind == Kind::Responder && !draft.ruled && draft.model.neighbor_discovery {
             self.remarks.push(
                 draft
                     .place
@@ -76,24 +76,8 @@ impl Assembly<'_> {
     ) {
         let kind = word(draft.model.kind);
         let before = self.remarks.len();
-        for (names, known) in [(&rule.on, asked), (&rule.to, links)] {
-            for link in names {
-                if known.iter().any(|known| known.value == link.value) {
-                    continue;
-                }
-                let all = known.iter().map(|known| known.value.as_str());
-                let error = link
-                    .place
-                    .error(format!("this {kind} has no link `{}`", link.value))
-                    .help(format!("its links are: {}", listed(all.clone())));
-                let label = match (covering(&link.value, all.clone()), closest(&link.value, all)) {
-                    (Some(wide), _) => format!("it has `{wide}`, which rules name in whole"),
-                    (None, Some(meant)) => format!("did you mean `{meant}`?"),
-                    (None, None) => "not among its links".to_owned(),
-                };
-                self.remarks.push(error.label(label));
-            }
-        }
+        self.check_are_links(draft.model.kind, &rule.on, asked);
+        self.check_are_links(draft.model.kind, &rule.to, links);
         if self.remarks.len() == before {
             self.check_probe(rule, asked, links);
         }
@@ -116,6 +100,31 @@ impl Assembly<'_> {
             if !rule.i_own_this_prefix {
                 self.check_static(rule);
             }
+        }
+    }
+
+    /// Rules can name only links that there are.
+    pub(super) fn check_are_links(
+        &mut self,
+        kind: Kind,
+        names: &[Placed<String>],
+        known: &[Placed<String>],
+    ) {
+        for link in names {
+            if known.iter().any(|known| known.value == link.value) {
+                continue;
+            }
+            let all = known.iter().map(|known| known.value.as_str());
+            let error = link
+                .place
+                .error(format!("this {} has no link `{}`", word(kind), link.value))
+                .help(format!("its links are: {}", listed(all.clone())));
+            let label = match (covering(&link.value, all.clone()), closest(&link.value, all)) {
+                (Some(wide), _) => format!("it has `{wide}`, which rules name in whole"),
+                (None, Some(meant)) => format!("did you mean `{meant}`?"),
+                (None, None) => "not among its links".to_owned(),
+            };
+            self.remarks.push(error.label(label));
         }
     }
 
@@ -283,7 +292,7 @@ impl Assembly<'_> {
 }
 
 /// Whether a link can be several interfaces.
-fn is_plural(link: &Placed<String>) -> bool {
+pub(super) fn is_plural(link: &Placed<String>) -> bool {
     Selector::of(&link.value).is_plural()
 }
 

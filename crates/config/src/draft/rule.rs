@@ -160,7 +160,7 @@ fn read_some_links(reader: &mut Reader<'_>, value: &Value<'_>, all: &str) -> Vec
 }
 
 /// Reads what names a link.
-fn read_link_name(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<String> {
+pub(super) fn read_link_name(reader: &mut Reader<'_>, value: &Value<'_>) -> Option<String> {
     let text = reader.string(value, "\"eth0\"")?;
     let checked = value::check_selector(text).map_err(|error| match several(text) {
         Some(names) => {
