@@ -7,7 +7,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::error::ErrorKind;
 use clap::{ArgGroup, Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use ipnet::Ipv6Net;
-use magpie_config::model::Selector;
+use magpie_config::model::{Role, Selector};
 use magpie_config::value::{self, ValueError, check_prefix, check_selector};
 use magpie_engine::NaSource;
 
@@ -24,8 +24,8 @@ pub(crate) const DEFAULT_FILE: &str = "/etc/magpie/magpie.toml";
     version,
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
-    override_usage = "magpie -i <LINK,LINK[,...]> [OPTIONS]\n       magpie run [-c FILE] [OPTIONS]\n       magpie <COMMAND>",
-    after_help = "Example: magpie -i wan,br-lan -f /var/lib/magpie/hosts.json"
+    override_usage = "magpie -i <LINK,LINK[,...]> [OPTIONS]\n       magpie -u <LINK> -d <LINK> [OPTIONS]\n       magpie run [-c FILE] [OPTIONS]\n       magpie <COMMAND>",
+    after_help = "Examples:\n  magpie -i wan,br-lan -f /var/lib/magpie/hosts.json\n  magpie -u wlan0 -d eth0 --mdns"
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -54,6 +54,7 @@ pub(crate) enum Command {
     /// Show the rules; add and remove rules while the daemon runs
     Rules(RulesArgs),
     /// Print what happens, as it happens, until interrupted
+    #[command(visible_alias = "events")]
     Watch(ViewArgs),
     /// Tell neighbors anew which addresses are answered for here, after a takeover
     Announce(AnnounceArgs),
@@ -296,6 +297,36 @@ pub(crate) struct Flags {
     )]
     pub(crate) interfaces: Vec<String>,
 
+    /// Links where the real router is, besides those of -i; only these show what the subnet is
+    #[arg(
+        short,
+        long,
+        value_name = "LINK,...",
+        value_delimiter = ',',
+        value_parser = NonEmptyStringValueParser::new(),
+        help_heading = "Links"
+    )]
+    pub(crate) upstream: Vec<String>,
+
+    /// Links where the added hosts are, besides those of -i
+    #[arg(
+        short,
+        long,
+        value_name = "LINK,...",
+        value_delimiter = ',',
+        value_parser = NonEmptyStringValueParser::new(),
+        help_heading = "Links"
+    )]
+    pub(crate) downstream: Vec<String>,
+
+    /// Let names cross between the links (`.local`: multicast DNS and DNS-SD)
+    #[arg(long, help_heading = "Names")]
+    pub(crate) mdns: bool,
+
+    /// Leave Neighbor Discovery alone: nothing but names crosses, and no routes are made
+    #[arg(long, help_heading = "Names")]
+    pub(crate) no_ndp: bool,
+
     /// Prefix of the subnet; may be given several times. Without one, the prefixes of the links'
     /// addresses and of Router Advertisements heard on them are taken
     #[arg(long = "prefix", value_name = "PREFIX/LEN", value_parser = parse_prefix, help_heading = "Links")]
@@ -428,10 +459,15 @@ impl Cli {
     /// What clap does not see.
     fn check(&self) -> Result<(), (ErrorKind, String)> {
         let flags = match &self.command {
-            None if self.flags.interfaces.is_empty() => {
+            None if !self.flags.names_links() => {
                 let complaint = "the following required arguments were not provided:\n  \
                      --interfaces <LINK,LINK[,...]>\n\n\
                      To run from a configuration file: magpie run";
+                return Err((ErrorKind::MissingRequiredArgument, complaint.to_owned()));
+            }
+            None if self.flags.no_ndp && !self.flags.mdns => {
+                let complaint = "without Neighbor Discovery there is nothing to do: --no-ndp is for \
+                                 --mdns alone";
                 return Err((ErrorKind::MissingRequiredArgument, complaint.to_owned()));
             }
             None => &self.flags,
@@ -469,20 +505,58 @@ impl RunArgs {
 impl Flags {
     /// What only several values together show to be wrong.
     fn check(&self) -> Result<(), String> {
-        for (index, name) in self.interfaces.iter().enumerate() {
-            check_name(name)?;
-            if self.interfaces.iter().take(index).any(|earlier| earlier == name) {
-                return Err(format!("the interface '{name}' is given twice"));
+        for list in [&self.interfaces, &self.upstream, &self.downstream] {
+            for (index, name) in list.iter().enumerate() {
+                check_name(name)?;
+                if list.iter().take(index).any(|earlier| earlier == name) {
+                    return Err(format!("the interface '{name}' is given twice"));
+                }
             }
         }
-        if let [only] = self.interfaces.as_slice()
+        if let Some(name) = self.upstream.iter().find(|name| self.downstream.contains(name)) {
+            return Err(format!("'{name}' cannot be both upstream and downstream"));
+        }
+        if let [only] = self.links().as_slice()
             && !Selector::of(only).is_plural()
         {
+            let example = if self.upstream.is_empty() && self.downstream.is_empty() {
+                format!("-i {only},br-lan")
+            } else if self.downstream.is_empty() {
+                format!("-u {only} -d br-lan")
+            } else {
+                format!("-u wan -d {only}")
+            };
             return Err(format!(
-                "'{only}' alone is no relay: give two or more interfaces, as in '-i {only},br-lan'"
+                "'{only}' alone is no relay: give two or more interfaces, as in '{example}'"
             ));
         }
         Ok(())
+    }
+
+    /// Whether it says which links there are.
+    pub(crate) fn names_links(&self) -> bool {
+        !(self.interfaces.is_empty() && self.upstream.is_empty() && self.downstream.is_empty())
+    }
+
+    /// All links that it names, each once: first those upstream.
+    pub(crate) fn links(&self) -> Vec<&str> {
+        let mut links: Vec<&str> = Vec::new();
+        for name in self.upstream.iter().chain(&self.downstream).chain(&self.interfaces) {
+            if !links.contains(&name.as_str()) {
+                links.push(name);
+            }
+        }
+        links
+    }
+
+    /// Where it says that a link lies.
+    pub(crate) fn role(&self, name: &str) -> Option<Role> {
+        let is_among = |list: &[String]| list.iter().any(|other| other == name);
+        if is_among(&self.upstream) {
+            Some(Role::Upstream)
+        } else {
+            is_among(&self.downstream).then_some(Role::Downstream)
+        }
     }
 }
 
@@ -572,6 +646,25 @@ mod tests {
             };
             assert_eq!(flags.interfaces, expected, "{line}");
         }
+    }
+
+    #[test]
+    fn links_may_be_given_by_where_they_lie() {
+        for (line, expected) in [
+            ("magpie -u wlan0 -d eth0 --mdns", &["wlan0", "eth0"][..]),
+            ("magpie -d eth0,eth1 --upstream=wlan0", &["wlan0", "eth0", "eth1"]),
+            ("magpie -i a,b -u b -d c -d d", &["b", "c", "d", "a"]),
+            ("magpie -d veth*", &["veth*"]),
+            ("magpie -i a,b --mdns --no-ndp", &["a", "b"]),
+        ] {
+            let cli = Cli::try_parse_from(line.split(' ')).expect(line);
+            assert_eq!(cli.check(), Ok(()), "{line}");
+            assert_eq!(cli.flags.links(), expected, "{line}");
+        }
+        let cli =
+            Cli::try_parse_from("magpie -i a,b -u b -d c".split(' ')).expect("a command line");
+        let roles = ["a", "b", "c"].map(|name| cli.flags.role(name));
+        assert_eq!(roles, [None, Some(Role::Upstream), Some(Role::Downstream)]);
     }
 
     #[test]
@@ -706,6 +799,13 @@ mod tests {
             ("magpie -i veth*,veth*", "twice"),
             ("magpie -i wan,kind:", "kind:wireguard"),
             ("magpie -i wan,knd:veth", "did you mean `kind:veth`"),
+            ("magpie --mdns", "--interfaces"),
+            ("magpie -i wan,lan --no-ndp", "--no-ndp is for --mdns alone"),
+            ("magpie -u wan", "-u wan -d br-lan"),
+            ("magpie -d lan -i lan", "-u wan -d lan"),
+            ("magpie run -u wan,wan -d lan", "twice"),
+            ("magpie -u wan -d wan", "both upstream and downstream"),
+            ("magpie -u wan -d a/b", "'/'"),
         ];
         for (line, expected) in cases {
             let cli = Cli::try_parse_from(line.split(' ')).expect(line);

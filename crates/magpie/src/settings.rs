@@ -69,10 +69,10 @@ fn read_file(file: &ConfigFile, flags: &Flags) -> Result<Loaded, SettingsError> 
     }
     let Some(program) = compat else {
         // Links that the command line gives may make the only relay.
-        let loaded = if flags.interfaces.is_empty() {
-            magpie_config::load(path)
-        } else {
+        let loaded = if flags.names_links() {
             magpie_config::load_base(path)
+        } else {
+            magpie_config::load(path)
         };
         return Ok(loaded?);
     };
@@ -102,15 +102,23 @@ fn separately(remarks: &Diagnostics, mut is_told: impl FnMut(&Diagnostic) -> boo
 
 /// Lays what the command line says over a configuration.
 pub(crate) fn layer(mut config: model::Config, flags: &Flags) -> Result<model::Config, String> {
-    if !flags.interfaces.is_empty() {
+    if flags.names_links() {
+        let names = flags.links();
         match config.relays.as_mut_slice() {
-            [] => config.relays.push(Relay::new(Kind::Relay, &flags.interfaces)),
-            [only] => relink(only, &flags.interfaces)?,
+            [] => {
+                let mut relay = Relay::new(Kind::Relay, names);
+                place(&mut relay, flags);
+                config.relays.push(relay);
+            }
+            [only] => {
+                relink(only, &names)?;
+                place(only, flags);
+            }
             several => {
                 let names: Vec<&str> = several.iter().map(|relay| relay.name.as_str()).collect();
                 return Err(format!(
-                    "-i replaces the links of the only relay or responder in the file, but there \
-                     are {} of them: {}. Leave -i out, or change the file",
+                    "-i, -u and -d replace the links of the only relay or responder in the file, but there \
+                     are {} of them: {}. Leave them out, or change the file",
                     names.len(),
                     names.join(", ")
                 ));
@@ -120,6 +128,7 @@ pub(crate) fn layer(mut config: model::Config, flags: &Flags) -> Result<model::C
     for relay in &mut config.relays {
         refine(relay, flags);
     }
+    carry_names(&mut config, flags)?;
     let daemon = &mut config.daemon;
     daemon.fix_sysctls |= flags.fix;
     if let Some(path) = &flags.control {
@@ -168,23 +177,61 @@ fn refine(relay: &mut Relay, flags: &Flags) {
 
 /// Gives a relay other links. What is said of links that it had before still counts, and links
 /// that only its rules name stay.
-fn relink(relay: &mut Relay, names: &[String]) -> Result<(), String> {
+fn relink(relay: &mut Relay, names: &[&str]) -> Result<(), String> {
     let before = std::mem::take(&mut relay.links);
     for name in names {
         let known = before.iter().find(|link| link.name == *name).cloned();
-        let link = known.unwrap_or_else(|| relay.link(name));
+        let link = known.unwrap_or_else(|| relay.link(*name));
         relay.links.push(Link { only_probed: false, ..link });
     }
     let only_probed = before.into_iter().filter(|link| link.only_probed);
-    relay.links.extend(only_probed.filter(|link| !names.contains(&link.name)));
+    relay.links.extend(only_probed.filter(|link| !names.contains(&link.name.as_str())));
     let is_there = |name: &&String| relay.links.iter().any(|link| link.name == **name);
     for rule in &relay.rules {
         if let Some(missing) = rule.on.iter().chain(&rule.to).find(|name| !is_there(name)) {
             return Err(format!(
-                "a rule of {} is about the link {missing}, which -i leaves out: name it there, \
-                 too, or change the rule",
+                "a rule of {} is about the link {missing}, which the command line leaves out: \
+                 name it there, too, or change the rule",
                 relay.name
             ));
+        }
+    }
+    Ok(())
+}
+
+/// Says of links where they lie, as far as the command line does.
+fn place(relay: &mut Relay, flags: &Flags) {
+    for link in &mut relay.links {
+        link.role = flags.role(&link.name).or(link.role);
+    }
+}
+
+/// Lets names cross where they can, and nothing else if that is asked for.
+fn carry_names(config: &mut model::Config, flags: &Flags) -> Result<(), String> {
+    if flags.mdns {
+        let can =
+            |relay: &&mut Relay| relay.links.len() > 1 || relay.links.iter().any(Link::is_plural);
+        let mut any = false;
+        for relay in config.relays.iter_mut().filter(can) {
+            relay.mdns.get_or_insert_default();
+            any = true;
+        }
+        if !any {
+            return Err("--mdns: nothing here has two links that names could cross between. Name \
+                        them with -u and -d"
+                .to_owned());
+        }
+    }
+    if flags.no_ndp {
+        for relay in &mut config.relays {
+            if relay.mdns.is_none() {
+                return Err(format!(
+                    "--no-ndp leaves nothing to do for {}: it is for --mdns, or for what has \
+                     `mdns` in the file",
+                    relay.name
+                ));
+            }
+            relay.neighbor_discovery = false;
         }
     }
     Ok(())
@@ -290,6 +337,53 @@ mod tests {
         assert_eq!(relay.links[1].answers.na_source, NaSource::Global);
         assert!(relay.links[2].only_probed);
         assert_eq!(relay.name, "cloud");
+    }
+
+    #[test]
+    fn links_have_the_roles_that_flags_give_them() {
+        let flags = Flags {
+            upstream: vec!["wlan0".to_owned()],
+            downstream: vec!["eth0".to_owned()],
+            mdns: true,
+            ..Flags::default()
+        };
+        let config = layer(Config::default(), &flags).unwrap();
+        let [relay] = config.relays.as_slice() else { panic!("{config:?}") };
+        assert_eq!((relay.name.as_str(), relay.kind), ("wlan0+eth0", Kind::Relay));
+        let roles: Vec<_> = relay.links.iter().map(|link| link.role).collect();
+        assert_eq!(roles, [Some(model::Role::Upstream), Some(model::Role::Downstream)]);
+        assert_eq!(relay.mdns, Some(model::Mdns::default()));
+        assert!(config.check().is_ok_and(|warnings| warnings.is_empty()));
+
+        let mut file = cloud();
+        file.links[0].role = Some(model::Role::Downstream);
+        let file = Config { relays: vec![file], ..Config::default() };
+        let flags = Flags { upstream: vec!["eth0".to_owned()], ..self::flags(&["guest", "eth0"]) };
+        let config = layer(file, &flags).unwrap();
+        let links = config.relays[0].links.iter();
+        let links: Vec<_> = links.map(|link| (link.name.as_str(), link.role)).collect();
+        let upstream = Some(model::Role::Upstream);
+        assert_eq!(links, [("eth0", upstream), ("guest", None), ("docker0", None)]);
+    }
+
+    #[test]
+    fn names_cross_wherever_there_are_two_links() {
+        let mut alone = Relay::new(Kind::Responder, ["dsl"]);
+        alone.rules = vec![Rule::new(RulePrefix::Auto, Method::Route)];
+        let mdns = Flags { mdns: true, ..Flags::default() };
+        let file = Config { relays: vec![home(), cloud(), alone.clone()], ..Config::default() };
+        let config = layer(file, &mdns).unwrap();
+        let has: Vec<bool> = config.relays.iter().map(|relay| relay.mdns.is_some()).collect();
+        assert_eq!(has, [true, true, false]);
+        let file = Config { relays: vec![alone.clone()], ..Config::default() };
+        assert!(layer(file, &mdns).unwrap_err().contains("two links"));
+
+        let flags = Flags { no_ndp: true, ..mdns };
+        let config = layer(Config { relays: vec![home()], ..Config::default() }, &flags).unwrap();
+        assert!(!config.relays[0].neighbor_discovery);
+        assert!(config.check().is_ok_and(|warnings| warnings.is_empty()));
+        let file = Config { relays: vec![home(), alone], ..Config::default() };
+        assert!(layer(file, &flags).unwrap_err().contains("nothing to do for dsl"));
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub(crate) fn run(args: &CheckArgs) -> ExitCode {
     // Links that the command line gives need no file, as without a command.
     launch.file = launch.file.filter(|file| {
         let is_optional = file.is_default && file.compat.is_none();
-        !is_optional || launch.flags.interfaces.is_empty() || file.path.exists()
+        !is_optional || !launch.flags.names_links() || file.path.exists()
     });
     let settings = match settings::read(&launch) {
         Ok(settings) => settings,
