@@ -16,6 +16,7 @@ pub mod netlink;
 pub mod netns;
 pub mod packet;
 pub mod poller;
+pub mod sandbox;
 pub mod signal;
 pub mod sysctl;
 pub mod tun;

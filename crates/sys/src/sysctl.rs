@@ -1,4 +1,4 @@
-//! Reads and writes the kernel's IPv6 settings of one link in the calling thread's namespace.
+//! Reads and writes the kernel's IPv6 and IPv4 settings of one link in the calling thread's namespace.
 
 use std::fmt;
 use std::fs;
@@ -18,7 +18,16 @@ impl Sysctl {
     ///
     /// [`SysctlError::Name`] if `link` or `key` would lead to another directory.
     pub fn conf(link: &str, key: &str) -> Result<Self, SysctlError> {
-        Self::at("conf", link, key)
+        Self::at("ipv6/conf", link, key)
+    }
+
+    /// The setting `net.ipv4.conf.LINK.KEY`; `link` may also be `all` or `default`.
+    ///
+    /// # Errors
+    ///
+    /// [`SysctlError::Name`] if `link` or `key` would lead to another directory.
+    pub fn conf4(link: &str, key: &str) -> Result<Self, SysctlError> {
+        Self::at("ipv4/conf", link, key)
     }
 
     /// The setting `net.ipv6.neigh.LINK.KEY`; `link` may also be `default`.
@@ -27,7 +36,7 @@ impl Sysctl {
     ///
     /// [`SysctlError::Name`] if `link` or `key` would lead to another directory.
     pub fn neigh(link: &str, key: &str) -> Result<Self, SysctlError> {
-        Self::at("neigh", link, key)
+        Self::at("ipv6/neigh", link, key)
     }
 
     /// Reads the value without the line feed at its end.
@@ -75,7 +84,7 @@ impl Sysctl {
                 return Err(SysctlError::Name { name: part.to_owned() });
             }
         }
-        let mut path = PathBuf::from("/proc/sys/net/ipv6");
+        let mut path = PathBuf::from("/proc/sys/net");
         path.extend([directory, link, key]);
         Ok(Self { path })
     }
@@ -134,6 +143,8 @@ mod tests {
         assert_eq!(sysctl.to_string(), "/proc/sys/net/ipv6/conf/eth0.5/forwarding");
         let sysctl = Sysctl::neigh("a..b", "app_solicit").unwrap();
         assert_eq!(sysctl.to_string(), "/proc/sys/net/ipv6/neigh/a..b/app_solicit");
+        let sysctl = Sysctl::conf4("eth0.5", "rp_filter").unwrap();
+        assert_eq!(sysctl.to_string(), "/proc/sys/net/ipv4/conf/eth0.5/rp_filter");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Nodes: network namespaces with links, addresses and settings.
 
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -175,6 +175,15 @@ impl Node {
         self.set(Sysctl::conf(link, key), value)
     }
 
+    /// Writes the setting `net.ipv4.conf.LINK.KEY`; `link` may be `all` or `default`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Sysctl`].
+    pub fn set_conf4(&self, link: &str, key: &str, value: impl fmt::Display) -> Result<(), Error> {
+        self.set(Sysctl::conf4(link, key), value)
+    }
+
     /// Writes the setting `net.ipv6.neigh.LINK.KEY`; `link` may be `default`.
     ///
     /// # Errors
@@ -228,6 +237,18 @@ impl Node {
         prefix_len: u8,
     ) -> Result<(), Error> {
         self.add_address_with(link, address, prefix_len, AddressFlags::NODAD)
+    }
+
+    /// Gives an IPv4 address to a link.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] if the link has the address already.
+    pub fn add_address4(&self, link: &str, address: Ipv4Addr, prefix_len: u8) -> Result<(), Error> {
+        let ifindex = self.ifindex(link)?;
+        self.execute(format!("add {address}/{prefix_len} to {link}"), |batch| {
+            batch.add_address4(ifindex, address, prefix_len);
+        })
     }
 
     /// Takes an address from a link.

@@ -1,7 +1,7 @@
 //! IPv6 addresses of links.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::BitOr;
 use std::time::Duration;
 
@@ -154,6 +154,18 @@ impl Batch {
         })
     }
 
+    /// Gives a new IPv4 address to a link; returns the sequence number. The kernel refuses it with
+    /// `EEXIST` if the link has it already.
+    pub fn add_address4(&mut self, ifindex: u32, address: Ipv4Addr, prefix_len: u8) -> u32 {
+        self.push(NEW, ACK | CREATE | EXCLUSIVE, |buffer| {
+            let mut header = header(ifindex, prefix_len);
+            header.ifa_family = AF_INET;
+            OpNewaddrDo::encode_request(buffer, &header)
+                .push_local(IpAddr::V4(address))
+                .push_address(IpAddr::V4(address));
+        })
+    }
+
     pub(crate) fn dump_addresses(&mut self) -> u32 {
         self.push(GET, DUMP, |buffer| {
             OpGetaddrDump::encode_request(buffer, &header(0, 0));
@@ -230,4 +242,5 @@ pub(crate) const NEW: u16 = 20;
 pub(crate) const DELETE: u16 = 21;
 /// `RTM_GETADDR`.
 const GET: u16 = 22;
+const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;

@@ -1,7 +1,12 @@
-//! Finds the Debian packages of programs to compare with, and fetches those that are not installed.
+//! Finds the Debian packages of programs to compare with, fetches those that are not installed, and
+//! runs those that speak multicast DNS.
 //!
 //! They are unpacked into a folder of the caller's: nothing is installed, no service is started, and
 //! no privilege is needed unless the system has no package lists yet.
+
+mod avahi;
+mod daemon;
+mod resolved;
 
 use std::fs::{self, File};
 use std::io;
@@ -10,6 +15,10 @@ use std::process::Command;
 
 use rustix::fs::FlockOperation;
 
+pub use avahi::{Avahi, AvahiOptions, Family};
+pub use daemon::{DaemonError, Service};
+pub use resolved::{Resolved, ResolvedOptions};
+
 /// A program of the same purpose as Magpie that Debian has.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Peer {
@@ -17,6 +26,10 @@ pub enum Peer {
     Npd6,
     /// ndppd 0.2.5.
     Ndppd,
+    /// avahi-daemon 0.8; [`Avahi`] runs it.
+    Avahi,
+    /// systemd-resolved 252 or later; [`Resolved`] runs it.
+    Resolved,
 }
 
 /// What tests need of a peer's package.
@@ -26,6 +39,8 @@ pub struct PeerFiles {
     pub program: PathBuf,
     /// The configuration file that the package shows.
     pub sample: PathBuf,
+    /// Folders with libraries that are not installed; empty if all of them are.
+    pub libraries: Vec<PathBuf>,
 }
 
 /// A peer is not installed and could not be fetched.
@@ -44,7 +59,7 @@ pub enum PeerError {
     /// The package could not be had.
     #[error(
         "{package} is neither installed nor could it be fetched ({reason}); as root on Debian run \
-         `apt-get update && apt-get install --no-install-recommends npd6 ndppd`"
+         `apt-get update`, or install it"
     )]
     Missing {
         /// The Debian package.
@@ -79,12 +94,26 @@ impl Peer {
         self.files(&root).ok_or_else(|| self.missing("it does not hold what was expected"))
     }
 
-    /// The Debian package.
-    fn package(self) -> &'static str {
+    /// The Debian packages: its own, and those of libraries that not every system has.
+    fn packages(self) -> &'static [&'static str] {
         match self {
-            Self::Npd6 => "npd6",
-            Self::Ndppd => "ndppd",
+            Self::Npd6 => &["npd6"],
+            Self::Ndppd => &["ndppd"],
+            Self::Avahi => &[
+                "avahi-daemon",
+                "libavahi-core7",
+                "libavahi-common3",
+                "libdaemon0",
+                "libdbus-1-3",
+                "libexpat1",
+                "libcap2",
+            ],
+            Self::Resolved => &["systemd-resolved", "libsystemd-shared", "libcap2"],
         }
+    }
+
+    fn package(self) -> &'static str {
+        self.packages().first().copied().unwrap_or_default()
     }
 
     /// The files below `root`, if they are there.
@@ -92,35 +121,44 @@ impl Peer {
         let (program, sample) = match self {
             Self::Npd6 => ("usr/bin/npd6", "etc/npd6.conf.sample"),
             Self::Ndppd => ("usr/sbin/ndppd", "usr/share/doc/ndppd/ndppd.conf-dist"),
+            Self::Avahi => ("usr/sbin/avahi-daemon", "etc/avahi/avahi-daemon.conf"),
+            Self::Resolved => ("lib/systemd/systemd-resolved", "etc/systemd/resolved.conf"),
         };
-        let files = PeerFiles { program: root.join(program), sample: root.join(sample) };
-        (files.program.is_file() && files.sample.is_file()).then_some(files)
+        let (program, sample) = (root.join(program), root.join(sample));
+        if !program.is_file() || !sample.is_file() {
+            return None;
+        }
+        let libraries = if root == Path::new("/") { Vec::new() } else { libraries(root) };
+        Some(PeerFiles { program, sample, libraries })
     }
 
-    /// Downloads the package into `folder` and unpacks it to `root`, all of it or nothing.
+    /// Downloads the packages into `folder` and unpacks them to `root`, all or nothing.
     fn fetch(self, folder: &Path, root: &Path) -> Result<(), PeerError> {
-        let package = self.package();
-        let staging = folder.join(format!("{package}.new"));
+        let staging = folder.join(format!("{}.new", self.package()));
         if staging.exists() {
             fs::remove_dir_all(&staging).map_err(file_error("remove", &staging))?;
         }
         fs::create_dir(&staging).map_err(file_error("make", &staging))?;
         self.download(&staging)?;
 
-        let entries = fs::read_dir(&staging).map_err(file_error("read", &staging))?;
-        let archive = entries
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
-            .ok_or_else(|| self.missing("apt-get downloaded nothing"))?;
         let unpacked = staging.join("root");
-        self.run(Command::new("dpkg-deb").arg("-x").arg(&archive).arg(&unpacked))?;
+        let entries = fs::read_dir(&staging).map_err(file_error("read", &staging))?;
+        let archives = entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.extension().is_some_and(|extension| extension == "deb"));
+        for archive in archives {
+            self.run(Command::new("dpkg-deb").arg("-x").arg(&archive).arg(&unpacked))?;
+        }
+        if !unpacked.exists() {
+            return Err(self.missing("apt-get downloaded nothing"));
+        }
         fs::rename(&unpacked, root).map_err(file_error("make", root))?;
         fs::remove_dir_all(&staging).map_err(file_error("remove", &staging))
     }
 
     fn download(self, folder: &Path) -> Result<(), PeerError> {
         let mut download = Command::new("apt-get");
-        download.args(["-q", "download", self.package()]).current_dir(folder);
+        download.args(["-q", "download"]).args(self.packages()).current_dir(folder);
         let result = self.run(&mut download);
         if result.is_ok() || !rustix::process::geteuid().is_root() {
             return result;
@@ -143,6 +181,19 @@ impl Peer {
     fn missing(self, reason: impl Into<String>) -> PeerError {
         PeerError::Missing { package: self.package(), reason: reason.into() }
     }
+}
+
+/// The folders below `root` where libraries are: those of this machine's architecture, and
+/// systemd's own in them.
+fn libraries(root: &Path) -> Vec<PathBuf> {
+    let folders =
+        ["usr/lib", "lib"].into_iter().filter_map(|name| fs::read_dir(root.join(name)).ok());
+    let folders = folders.flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let folders = folders.filter(|path| path.to_string_lossy().contains("-linux-gnu"));
+    folders
+        .flat_map(|folder| [folder.join("systemd"), folder])
+        .filter(|path| path.is_dir())
+        .collect()
 }
 
 fn file_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PeerError {
