@@ -43,6 +43,8 @@ pub enum Verdict {
     NotWanted,
     /// The same name is alive on the other link with other data.
     Conflict,
+    /// Its host is on the other link as well, and says there what is true there.
+    DualHomed,
     /// It came from another reflector, which has been recognized as one.
     Reflected,
     /// It crossed a moment ago.
@@ -63,6 +65,7 @@ impl Verdict {
             Self::Denied => "denied",
             Self::NotWanted => "not-wanted",
             Self::Conflict => "conflict",
+            Self::DualHomed => "dual-homed",
             Self::Reflected => "reflected",
             Self::Recent => "recent",
             Self::RateLimited => "rate-limited",

@@ -1,0 +1,244 @@
+//! Names that only one may have, seen on two links (RFC 6762 sections 9 and 10.2).
+//!
+//! Three cases look alike, and call for different things:
+//! - *One host, repeated*: another reflector says on one link what a host says on the other. Some of
+//!   the addresses are the same.
+//! - *One host on both links*: it has other addresses on each. It must not hear of itself what is
+//!   true elsewhere, or it takes that for another host's claim and renames itself. Either its
+//!   link-layer address is the same, or it began to speak on both at once: hosts begin on all their
+//!   links at the same time.
+//! - *Two hosts*: one of them has to take another name, or both are kept apart.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use magpie_wire::LinkAddr;
+use magpie_wire::dns::Name;
+
+use super::fair::{Fair, Sender};
+use super::packed::Packed;
+use crate::{Instant, LinkId};
+
+/// Hosts begin on all their links within this time: probing takes as long (RFC 6762 section 8.1).
+const AT_ONCE: Duration = Duration::from_secs(1);
+/// How long two hosts with one name have to settle that between them, before observers are told.
+/// Probing and announcing again takes less.
+const SETTLING_TIME: Duration = Duration::from_secs(3);
+/// How long it is remembered who had a name: longer than it lives, so that a host that nobody asks
+/// for is known again.
+const MEMORY: Duration = Duration::from_secs(3600);
+/// Contents remembered of one name on one link.
+const MOST_CONTENTS: usize = 16;
+/// Conflicts that are followed.
+const MOST_DISPUTES: usize = 256;
+/// How long a probe says that its sender wants the name.
+const PROBE_LIFE: Duration = Duration::from_secs(3);
+
+/// Who has a name on the link that something would cross to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Other {
+    /// Nobody, or who merely repeats what is said on the first.
+    Nobody,
+    /// The same host.
+    SameHost,
+    /// Another host.
+    Stranger,
+}
+
+/// Who has which name on which link, as far as only one may have it.
+#[derive(Debug)]
+pub(super) struct Claims {
+    claims: Fair<(Packed, LinkId), Claim>,
+    /// Names that two hosts have, and since when.
+    disputes: BTreeMap<(Packed, LinkId, LinkId), Dispute>,
+}
+
+/// What one station says of a name on one link.
+#[derive(Debug)]
+struct Claim {
+    station: Sender,
+    /// When it began to.
+    since: Instant,
+    /// When it last did so, probes apart.
+    asserted: Option<Instant>,
+    /// What it says, and until when that holds.
+    contents: Vec<(u64, Instant)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Dispute {
+    since: Instant,
+    is_reported: bool,
+}
+
+/// What somebody says of a name.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Assertion {
+    pub(super) link: LinkId,
+    pub(super) station: Sender,
+    /// See [`Record::content`](magpie_wire::dns::Record::content).
+    pub(super) content: u64,
+    /// How long that holds; none if it is a probe, which only asks for the name.
+    pub(super) life: Option<Duration>,
+}
+
+impl Claims {
+    /// Makes a table for `cap` names and links.
+    pub(super) fn new(cap: usize) -> Self {
+        Self { claims: Fair::new(cap), disputes: BTreeMap::new() }
+    }
+
+    pub(super) fn limit(&mut self, cap: usize) {
+        self.claims.limit(cap);
+    }
+
+    /// Takes note of what is said of a name; returns the other link if that makes it certain that
+    /// two hosts have it, for the first time.
+    pub(super) fn note(
+        &mut self,
+        name: &Name<'_>,
+        assertion: Assertion,
+        now: Instant,
+    ) -> Option<LinkId> {
+        let Assertion { link, station, content, life } = assertion;
+        let until = now + life.unwrap_or(PROBE_LIFE);
+        let key = (Packed::key(name), link);
+        let was_alive = match self.claims.get_mut(&key) {
+            Some(claim) => {
+                let was_alive = claim.is_alive(now);
+                let is_repeated = claim.says(content, now);
+                if claim.station != station && was_alive && !is_repeated && life.is_none() {
+                    // Who has the name will say so.
+                    return None;
+                }
+                if claim.station != station && !is_repeated {
+                    *claim = Claim::new(station, now);
+                }
+                claim.hold(content, until, now);
+                if life.is_some_and(|life| !life.is_zero()) {
+                    claim.asserted = Some(now);
+                }
+                was_alive
+            }
+            None if life.is_some_and(|life| life.is_zero()) => return None,
+            None => {
+                let mut claim = Claim::new(station, now);
+                claim.hold(content, until, now);
+                claim.asserted = life.map(|_| now);
+                self.claims.insert(key.clone(), station, now + MEMORY, claim);
+                false
+            }
+        };
+        self.claims.renew(&key, station, now + MEMORY);
+        self.follow(&key, was_alive, now)
+    }
+
+    /// Tells who has `name` on `to`, as somebody on `from` sees it.
+    pub(super) fn other(&self, name: &Name<'_>, from: LinkId, to: LinkId, now: Instant) -> Other {
+        let name = Packed::key(name);
+        self.compare(&(name.clone(), from), &(name, to), now)
+    }
+
+    /// Whether the same station has the name on `to`.
+    pub(super) fn is_present(
+        &self,
+        name: &Name<'_>,
+        lladdr: LinkAddr,
+        to: LinkId,
+        now: Instant,
+    ) -> bool {
+        let claim = self.claims.get(&(Packed::key(name), to)).filter(|claim| claim.is_alive(now));
+        claim.is_some_and(|claim| is_station(claim.station.lladdr, lladdr))
+    }
+
+    pub(super) fn forget_link(&mut self, link: LinkId) {
+        self.claims.take_all(|(_, on), _, _| *on == link);
+        self.disputes.retain(|(_, one, other), _| *one != link && *other != link);
+    }
+
+    pub(super) fn forget_sender(&mut self, link: LinkId, sender: Sender) {
+        self.claims.take_all(|(_, on), by, _| *on == link && by == sender);
+    }
+
+    fn compare(&self, from: &(Packed, LinkId), to: &(Packed, LinkId), now: Instant) -> Other {
+        let alive = |key| self.claims.get(key).filter(|claim| claim.is_alive(now));
+        let (Some(here), Some(there)) = (alive(from), alive(to)) else { return Other::Nobody };
+        if here.shares_with(there, now) {
+            Other::Nobody
+        } else if is_station(here.station.lladdr, there.station.lladdr)
+            || here.since.since(there.since).max(there.since.since(here.since)) <= AT_ONCE
+        {
+            Other::SameHost
+        } else {
+            Other::Stranger
+        }
+    }
+
+    /// Follows who disputes the name that was just claimed.
+    fn follow(&mut self, key: &(Packed, LinkId), was_alive: bool, now: Instant) -> Option<LinkId> {
+        let (name, link) = key;
+        let first = (name.clone(), LinkId(0));
+        let last = (name.clone(), LinkId(u32::MAX));
+        let elsewhere = self.claims.range(first..=last, now).map(|((_, other), _)| *other);
+        let elsewhere: Vec<LinkId> = elsewhere.filter(|other| other != link).collect();
+        let mut found = None;
+        for other in elsewhere {
+            let there = (name.clone(), other);
+            let dispute = (name.clone(), *link.min(&other), *link.max(&other));
+            if !was_alive || self.compare(key, &there, now) != Other::Stranger {
+                self.disputes.remove(&dispute);
+            }
+            if self.compare(key, &there, now) != Other::Stranger {
+                continue;
+            }
+            let asserted = [key, &there].map(|key| self.claims.get(key)?.asserted);
+            if self.disputes.len() >= MOST_DISPUTES && !self.disputes.contains_key(&dispute) {
+                self.disputes.retain(|_, dispute| now.since(dispute.since) < MEMORY);
+                if self.disputes.len() >= MOST_DISPUTES {
+                    continue;
+                }
+            }
+            let new = Dispute { since: now, is_reported: false };
+            let dispute = self.disputes.entry(dispute).or_insert(new);
+            let settled = dispute.since + SETTLING_TIME;
+            let is_certain = asserted.iter().all(|at| at.is_some_and(|at| at >= settled));
+            if is_certain && !dispute.is_reported {
+                dispute.is_reported = true;
+                found = Some(other);
+            }
+        }
+        found
+    }
+}
+
+impl Claim {
+    fn new(station: Sender, now: Instant) -> Self {
+        Self { station, since: now, asserted: None, contents: Vec::new() }
+    }
+
+    fn is_alive(&self, now: Instant) -> bool {
+        self.contents.iter().any(|(_, until)| *until > now)
+    }
+
+    fn says(&self, content: u64, now: Instant) -> bool {
+        self.contents.iter().any(|(known, until)| *known == content && *until > now)
+    }
+
+    fn shares_with(&self, other: &Self, now: Instant) -> bool {
+        let mut alive = self.contents.iter().filter(|(_, until)| *until > now);
+        alive.any(|(content, _)| other.says(*content, now))
+    }
+
+    fn hold(&mut self, content: u64, until: Instant, now: Instant) {
+        self.contents.retain(|(known, until)| *until > now && *known != content);
+        if self.contents.len() < MOST_CONTENTS {
+            self.contents.push((content, until));
+        }
+    }
+}
+
+/// Whether two link-layer addresses are those of one station. Where there are none, nobody can be
+/// told from anybody.
+fn is_station(one: LinkAddr, other: LinkAddr) -> bool {
+    one == other && one != LinkAddr::ZERO
+}

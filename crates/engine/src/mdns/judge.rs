@@ -1,0 +1,324 @@
+//! What becomes of each record and question, by all that is known: rules, addresses, and who else
+//! has the name.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use magpie_wire::LinkAddr;
+use magpie_wire::dns::{Data, Question, Record, kind};
+
+use super::address::Reach;
+use super::conflict::{Assertion, Claims, Other};
+use super::fair::Sender;
+use super::filter::{Filter, Place};
+use super::names::{Names, Observed, RecordId};
+use super::nsec::{self, Fate};
+use super::settings::{Addresses, Conflicts, Mdns};
+use super::view::{NameEvent, NameView, Verdict};
+use crate::{Instant, LinkId};
+
+/// Names whose hosts are known, for each record that is remembered of a link: most of what is said
+/// is about services.
+const CLAIMS_PER_CAP: usize = 2;
+
+/// Decides about records and questions, and remembers what it needs for that.
+///
+/// For each response: [`observe`](Self::observe) all records; for each link that they might cross
+/// to, [`pass_targets`](Self::pass_targets), then [`record`](Self::record) for each, and
+/// [`decide`](Self::decide) with what became of it.
+#[derive(Debug)]
+pub(crate) struct Judge {
+    filter: Filter,
+    addresses: Addresses,
+    conflicts: Conflicts,
+    names: Names,
+    claims: Claims,
+}
+
+/// Who said something, and where.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin {
+    pub(crate) place: Place,
+    pub(crate) source: IpAddr,
+    pub(crate) lladdr: LinkAddr,
+}
+
+impl Origin {
+    fn sender(self) -> Sender {
+        Sender::new(self.lladdr, self.source)
+    }
+}
+
+impl Judge {
+    pub(crate) fn new(settings: &Mdns) -> Self {
+        let cap = settings.limits.names_per_link;
+        Self {
+            filter: Filter::new(settings),
+            addresses: settings.addresses,
+            conflicts: settings.conflicts,
+            names: Names::new(cap),
+            claims: Claims::new(cap / CLAIMS_PER_CAP),
+        }
+    }
+
+    /// Takes over other settings. What was seen stays.
+    pub(crate) fn reconfigure(&mut self, settings: &Mdns) {
+        let cap = settings.limits.names_per_link;
+        self.filter = Filter::new(settings);
+        self.addresses = settings.addresses;
+        self.conflicts = settings.conflicts;
+        self.names.limit(cap);
+        self.claims.limit(cap / CLAIMS_PER_CAP);
+    }
+
+    /// Takes note of a record of a response; returns what observers should know, of a conflict at
+    /// most.
+    pub(crate) fn observe(
+        &mut self,
+        origin: Origin,
+        record: &Record<'_>,
+        now: Instant,
+    ) -> (Observed, Option<NameEvent>) {
+        let Origin { place, source, .. } = origin;
+        let observed = self.names.observe(place.link, source, origin.sender(), record, now);
+        let life = Duration::from_secs(record.ttl.into());
+        (observed, self.claim(origin, record, Some(life), now))
+    }
+
+    /// Takes note of what a probe wants to say (RFC 6762 section 8.2): a record of its authority
+    /// section.
+    pub(crate) fn observe_probe(
+        &mut self,
+        origin: Origin,
+        proposed: &Record<'_>,
+        now: Instant,
+    ) -> Option<NameEvent> {
+        self.claim(origin, proposed, None, now)
+    }
+
+    /// Remembers the hosts of the services in a packet that cross to `to`: their addresses may
+    /// cross as well, those in the same packet first of all.
+    pub(crate) fn pass_targets<'r>(
+        &mut self,
+        records: impl IntoIterator<Item = &'r Record<'r>>,
+        origin: Origin,
+        to: Place,
+        now: Instant,
+    ) {
+        if !self.filter.is_selective() {
+            return;
+        }
+        let from = origin.place;
+        for record in records {
+            if let Data::Srv { target, .. } = record.data()
+                && record.ttl > 0
+                && self.filter.record(record, from, to, &self.names, now).is_ok()
+            {
+                let (from, to) = (from.link, to.link);
+                self.names.pass_target(target, from, to, origin.sender(), record.ttl, now);
+            }
+        }
+    }
+
+    /// Decides whether a record that was said on `from` crosses to `to`; returns it as it does.
+    ///
+    /// # Errors
+    ///
+    /// Why it does not.
+    pub(crate) fn record<'r, 'p>(
+        &self,
+        record: &'r Record<'p>,
+        from: Place,
+        to: Place,
+        reach: &impl Reach,
+        now: Instant,
+    ) -> Result<Cow<'r, Record<'p>>, Verdict> {
+        self.filter.record(record, from, to, &self.names, now)?;
+        self.check_owner(record, from, to, now)?;
+        self.check_data(record, from, to, reach, now)
+    }
+
+    /// Decides whether what an asker on `asker` says it knows already (RFC 6762 section 7.1) crosses
+    /// with its question: if it might have come from `other`.
+    ///
+    /// # Errors
+    ///
+    /// Why it does not.
+    pub(crate) fn known_answer<'r, 'p>(
+        &self,
+        record: &'r Record<'p>,
+        asker: Place,
+        other: Place,
+        reach: &impl Reach,
+        now: Instant,
+    ) -> Result<Cow<'r, Record<'p>>, Verdict> {
+        self.filter.record(record, other, asker, &self.names, now)?;
+        self.check_data(record, other, asker, reach, now)
+    }
+
+    /// Decides whether a question crosses.
+    ///
+    /// # Errors
+    ///
+    /// Why it does not.
+    pub(crate) fn question(
+        &self,
+        question: &Question<'_>,
+        asker: Place,
+        other: Place,
+        now: Instant,
+    ) -> Result<(), Verdict> {
+        self.filter.question(question, asker, other, &self.names, now)
+    }
+
+    /// Decides whether a probe crosses, with all that it wants to say, so that both sides compare
+    /// the same (RFC 6762 section 8.2).
+    ///
+    /// # Errors
+    ///
+    /// Why it does not.
+    pub(crate) fn probe(
+        &self,
+        question: &Question<'_>,
+        asker: Origin,
+        other: Place,
+        now: Instant,
+    ) -> Result<(), Verdict> {
+        self.filter.probe(question, asker.place, other, &self.names, now)?;
+        if self.claims.is_present(&question.name, asker.lladdr, other.link, now) {
+            return Err(Verdict::DualHomed);
+        }
+        match self.claims.other(&question.name, asker.place.link, other.link, now) {
+            Other::SameHost => Err(Verdict::DualHomed),
+            Other::Stranger if self.conflicts == Conflicts::Isolate => Err(Verdict::Conflict),
+            Other::Stranger | Other::Nobody => Ok(()),
+        }
+    }
+
+    /// Remembers what was done with a record; returns what observers should know of it.
+    pub(crate) fn decide(
+        &mut self,
+        observed: Observed,
+        decisions: &[(LinkId, Verdict)],
+        now: Instant,
+    ) -> Option<NameEvent> {
+        let id = observed.id()?;
+        let mut is_news = false;
+        for (to, verdict) in decisions {
+            is_news |= self.names.decide(id, *to, *verdict);
+        }
+        let view = || self.names.view(id, now);
+        match observed {
+            Observed::Withdrawn(_) => view().map(NameEvent::Withdrawn),
+            Observed::First(_) => view().map(NameEvent::Seen),
+            Observed::Again(_) if is_news => view().map(NameEvent::Seen),
+            Observed::Again(_) | Observed::Nothing => None,
+        }
+    }
+
+    /// Forgets a link.
+    pub(crate) fn forget_link(&mut self, link: LinkId) {
+        self.names.forget_link(link);
+        self.claims.forget_link(link);
+    }
+
+    /// Forgets what a sender said, who has turned out to repeat what others say.
+    pub(crate) fn forget_sender(&mut self, origin: Origin) {
+        self.names.forget_sender(origin.place.link, origin.sender());
+        self.claims.forget_sender(origin.place.link, origin.sender());
+    }
+
+    /// Returns all records that were seen.
+    pub(crate) fn views(&self, now: Instant) -> impl Iterator<Item = NameView> {
+        self.names.views(now)
+    }
+
+    /// Returns one of them.
+    pub(crate) fn view(&self, id: RecordId, now: Instant) -> Option<NameView> {
+        self.names.view(id, now)
+    }
+
+    /// Returns the names of an address, and where they are its names.
+    pub(crate) fn names_of(
+        &self,
+        address: IpAddr,
+        now: Instant,
+    ) -> impl Iterator<Item = (LinkId, String)> {
+        self.names.names_of(address, now).map(|(link, name)| (link, name.text()))
+    }
+
+    /// Returns how many records are remembered.
+    pub(crate) fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    fn claim(
+        &mut self,
+        origin: Origin,
+        record: &Record<'_>,
+        life: Option<Duration>,
+        now: Instant,
+    ) -> Option<NameEvent> {
+        // Probes do not set the bit (RFC 6762 section 10.2); what they propose is unique.
+        let is_unique = record.cache_flush || life.is_none();
+        if !is_unique || !matches!(record.kind(), kind::A | kind::AAAA | kind::SRV) {
+            return None;
+        }
+        let link = origin.place.link;
+        let (station, content) = (origin.sender(), record.content());
+        let assertion = Assertion { link, station, content, life };
+        let other = self.claims.note(&record.name, assertion, now)?;
+        Some(NameEvent::Conflict { name: record.name.to_string(), link, other })
+    }
+
+    /// Checks who else has the name. Only names of hosts and services can be disputed, and goodbyes
+    /// (RFC 6762 section 10.1) end what was heard before.
+    fn check_owner(
+        &self,
+        record: &Record<'_>,
+        from: Place,
+        to: Place,
+        now: Instant,
+    ) -> Result<(), Verdict> {
+        if !record.cache_flush || record.ttl == 0 {
+            return Ok(());
+        }
+        let is_of_host = matches!(record.kind(), kind::A | kind::AAAA | kind::NSEC);
+        match self.claims.other(&record.name, from.link, to.link, now) {
+            Other::SameHost if is_of_host => Err(Verdict::DualHomed),
+            Other::Stranger if self.conflicts == Conflicts::Isolate => Err(Verdict::Conflict),
+            Other::SameHost | Other::Stranger | Other::Nobody => Ok(()),
+        }
+    }
+
+    fn check_data<'r, 'p>(
+        &self,
+        record: &'r Record<'p>,
+        from: Place,
+        to: Place,
+        reach: &impl Reach,
+        now: Instant,
+    ) -> Result<Cow<'r, Record<'p>>, Verdict> {
+        let check = |address| self.addresses.check(address, from, to, reach);
+        match record.data() {
+            Data::A(address) => check(address.into()).map(|()| Cow::Borrowed(record)),
+            Data::Aaaa(address) => check(address.into()).map(|()| Cow::Borrowed(record)),
+            Data::Nsec { .. } => nsec::adjust(record, |kind| {
+                let known = self.names.addresses_of(&record.name, kind, from.link, now);
+                match Fate::of(known.map(check)) {
+                    Fate::Unknown if kind == kind::A && self.withholds_ipv4(reach) => {
+                        Fate::Withheld(Verdict::Unreachable)
+                    }
+                    fate => fate,
+                }
+            }),
+            _ => Ok(Cow::Borrowed(record)),
+        }
+    }
+
+    /// Whether no IPv4 address of another host crosses.
+    fn withholds_ipv4(&self, reach: &impl Reach) -> bool {
+        self.addresses == Addresses::Reachable && reach.is_informed()
+    }
+}
