@@ -139,6 +139,8 @@ impl Engine {
         match (known, moved_from) {
             (Some(lladdr), Some(from)) => {
                 self.counters.moves += 1;
+                // What it reported there before it left is past: it may come back at any time.
+                self.reported.remove_all((from, lladdr)..=(from, lladdr));
                 let lladdr = named(lladdr);
                 self.report(Event::Moved { target, from, to: link, lladdr });
                 // So that our kernel hears it too; see `continue_claim`.

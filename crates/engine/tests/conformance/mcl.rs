@@ -265,6 +265,17 @@ fn a_listener_report_shows_that_a_host_may_have_moved() {
 }
 
 #[test]
+fn a_station_that_comes_back_at_once_is_followed_by_its_reports() {
+    let mut bench = Bench::known_x();
+    for link in [UP, DN, UP] {
+        bench.station(X).link = link;
+        bench.hear(link, &report(MH));
+        bench.advance_ms(1_200);
+        assert_eq!(bench.engine.bindings(bench.now).next().map(|host| host.link), Some(link));
+    }
+}
+
+#[test]
 fn a_listener_report_makes_nobody_known() {
     let mut bench = Bench::known_x();
     for lladdr in [MZ, EVIL, MA, MB] {
