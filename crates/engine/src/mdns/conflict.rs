@@ -242,3 +242,137 @@ impl Claim {
 fn is_station(one: LinkAddr, other: LinkAddr) -> bool {
     one == other && one != LinkAddr::ZERO
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::{NOW, name, sender, station};
+    use super::*;
+
+    const HERE: LinkId = LinkId(2);
+    const THERE: LinkId = LinkId(3);
+    const LIFE: Option<Duration> = Some(Duration::from_secs(120));
+    const PROBE: Option<Duration> = None;
+    const GOODBYE: Option<Duration> = Some(Duration::ZERO);
+
+    fn at(millis: u64) -> Instant {
+        NOW + Duration::from_millis(millis)
+    }
+
+    struct Table(Claims);
+
+    impl Table {
+        fn new() -> Self {
+            Self(Claims::new(64))
+        }
+
+        fn note(
+            &mut self,
+            link: LinkId,
+            by: u8,
+            content: u64,
+            life: Option<Duration>,
+            millis: u64,
+        ) -> Option<LinkId> {
+            let assertion = Assertion { link, station: sender(by), content, life };
+            self.0.note(&name("pi.local"), assertion, at(millis))
+        }
+
+        fn other(&self, millis: u64) -> Other {
+            let there = self.0.other(&name("PI.local"), HERE, THERE, at(millis));
+            assert_eq!(there, self.0.other(&name("pi.local"), THERE, HERE, at(millis)));
+            there
+        }
+    }
+
+    #[test]
+    fn who_repeats_what_is_said_elsewhere_is_nobody() {
+        let mut table = Table::new();
+        table.note(HERE, 1, 10, LIFE, 0);
+        table.note(HERE, 1, 11, LIFE, 0);
+        table.note(THERE, 2, 11, LIFE, 50);
+        assert_eq!(table.other(60), Other::Nobody);
+        assert!(!table.0.is_present(&name("pi.local"), station(1), THERE, at(60)));
+    }
+
+    #[test]
+    fn a_station_is_the_same_host_wherever_it_is() {
+        let mut table = Table::new();
+        table.note(HERE, 1, 10, LIFE, 0);
+        table.note(THERE, 1, 20, LIFE, 60_000);
+        assert_eq!(table.other(60_000), Other::SameHost);
+        assert!(table.0.is_present(&name("pi.local"), station(1), THERE, at(60_000)));
+        assert_eq!(table.other(120_000), Other::Nobody);
+    }
+
+    #[test]
+    fn who_begins_on_both_links_at_once_is_one_host() {
+        let mut table = Table::new();
+        table.note(HERE, 1, 10, PROBE, 0);
+        table.note(THERE, 2, 20, PROBE, 240);
+        assert_eq!(table.other(300), Other::SameHost);
+        table.note(HERE, 1, 10, LIFE, 800);
+        table.note(THERE, 2, 20, LIFE, 1_100);
+        assert_eq!(table.other(1_200), Other::SameHost);
+        // Nobody asked on one of them for a while: it is still the same host.
+        table.note(THERE, 2, 20, LIFE, 100_000);
+        assert_eq!(table.other(150_000), Other::Nobody);
+        table.note(HERE, 1, 10, LIFE, 160_000);
+        assert_eq!(table.other(160_000), Other::SameHost);
+    }
+
+    #[test]
+    fn a_conflict_that_goes_on_is_reported_once() {
+        let mut table = Table::new();
+        table.note(HERE, 1, 10, LIFE, 0);
+        assert_eq!(table.note(THERE, 2, 20, LIFE, 5_000), None);
+        assert_eq!(table.other(5_000), Other::Stranger);
+        assert_eq!(table.note(HERE, 1, 10, LIFE, 7_900), None, "there is time to settle it");
+        assert_eq!(table.note(HERE, 1, 10, LIFE, 8_500), None, "the other may have given in");
+        assert_eq!(table.note(THERE, 2, 20, LIFE, 9_000), Some(HERE));
+        assert_eq!(table.note(HERE, 1, 10, LIFE, 9_100), None, "that has been told");
+        // One of them is gone and comes back.
+        table.note(HERE, 1, 10, LIFE, 120_000);
+        assert_eq!(table.other(130_000), Other::Nobody);
+        table.note(THERE, 2, 20, LIFE, 140_000);
+        assert_eq!(table.note(HERE, 1, 10, LIFE, 144_000), None);
+        assert_eq!(table.note(THERE, 2, 20, LIFE, 144_000), Some(HERE));
+    }
+
+    #[test]
+    fn a_conflict_that_is_settled_is_not_reported() {
+        let mut table = Table::new();
+        table.note(HERE, 1, 10, LIFE, 0);
+        table.note(THERE, 2, 20, PROBE, 5_000);
+        assert_eq!(table.other(5_000), Other::Stranger);
+        assert_eq!(table.other(8_000), Other::Nobody, "a probe claims nothing");
+        table.note(THERE, 2, 20, LIFE, 10_000);
+        table.note(THERE, 2, 20, GOODBYE, 11_000);
+        assert_eq!(table.other(12_000), Other::Nobody);
+        assert_eq!(table.note(HERE, 1, 10, LIFE, 20_000), None);
+    }
+
+    #[test]
+    fn a_probe_does_not_take_a_name_from_its_owner() {
+        let mut table = Table::new();
+        table.note(HERE, 1, 10, LIFE, 0);
+        table.note(THERE, 2, 20, LIFE, 60_000);
+        table.note(THERE, 3, 30, PROBE, 60_100);
+        assert!(table.0.is_present(&name("pi.local"), station(2), THERE, at(60_200)));
+        assert!(!table.0.is_present(&name("pi.local"), station(3), THERE, at(60_200)));
+    }
+
+    #[test]
+    fn a_link_or_a_sender_is_forgotten() {
+        let mut table = Table::new();
+        table.note(HERE, 1, 10, LIFE, 0);
+        table.note(THERE, 2, 20, LIFE, 5_000);
+        table.0.forget_sender(THERE, sender(1));
+        assert_eq!(table.other(5_000), Other::Stranger);
+        table.0.forget_sender(THERE, sender(2));
+        assert_eq!(table.other(5_000), Other::Nobody);
+        table.note(THERE, 2, 20, LIFE, 5_000);
+        table.0.forget_link(HERE);
+        assert_eq!(table.other(5_000), Other::Nobody);
+        assert!(table.0.disputes.is_empty());
+    }
+}

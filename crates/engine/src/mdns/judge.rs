@@ -322,3 +322,175 @@ impl Judge {
         self.addresses == Addresses::Reachable && reach.is_informed()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv6Addr;
+
+    use super::super::sample::{
+        INSIDE, NOW, OUTSIDE, SOURCE, address, nsec, ptr, question, srv, station, txt,
+    };
+    use super::super::settings::{NameRule, Subject};
+    use super::*;
+    use crate::Members;
+
+    /// Everything in one prefix is reachable from everywhere.
+    struct Prefix;
+
+    impl Reach for Prefix {
+        fn is_informed(&self) -> bool {
+            true
+        }
+
+        fn is_own(&self, _: IpAddr) -> bool {
+            false
+        }
+
+        fn is_reachable(&self, address: Ipv6Addr, _: Place, _: Place) -> bool {
+            address.segments()[..2] == [0x2001, 0xdb8]
+        }
+    }
+
+    fn origin(place: Place, by: u8) -> Origin {
+        Origin { place, source: SOURCE, lladdr: station(by) }
+    }
+
+    fn at(millis: u64) -> Instant {
+        NOW + Duration::from_millis(millis)
+    }
+
+    fn crosses(judge: &Judge, record: &Record<'_>, millis: u64) -> Result<(), Verdict> {
+        judge.record(record, INSIDE, OUTSIDE, &Prefix, at(millis)).map(|_| ())
+    }
+
+    fn hear(judge: &mut Judge, place: Place, by: u8, record: &Record<'_>, millis: u64) {
+        judge.observe(origin(place, by), record, at(millis));
+    }
+
+    #[test]
+    fn what_is_said_of_missing_types_agrees_with_what_crosses() {
+        let mut judge = Judge::new(&Mdns::default());
+        for text in ["fe80::41", "2001:db8::41", "192.0.2.41", "169.254.1.41"] {
+            hear(&mut judge, INSIDE, 1, &address("pi-41.local", text), 0);
+        }
+        hear(&mut judge, INSIDE, 2, &address("pi-42.local", "fe80::42"), 0);
+        for (owner, said, expected) in [
+            ("pi-41.local", &[kind::A, kind::AAAA][..], Ok(vec![kind::AAAA])),
+            ("pi-42.local", &[kind::AAAA], Err(Verdict::LinkScoped)),
+            ("pi-43.local", &[kind::AAAA], Ok(vec![kind::AAAA])),
+            ("pi-43.local", &[kind::A], Err(Verdict::Unreachable)),
+            ("a._ipp._tcp.local", &[kind::TXT, kind::SRV], Ok(vec![kind::TXT, kind::SRV])),
+        ] {
+            let record = nsec(owner, said);
+            let left = judge.record(&record, INSIDE, OUTSIDE, &Prefix, NOW);
+            let left = left.map(|record| match record.data() {
+                Data::Nsec { types, .. } => types.iter().collect::<Vec<_>>(),
+                other => panic!("{other:?}"),
+            });
+            assert_eq!(left, expected, "{owner} {said:?}");
+        }
+    }
+
+    #[test]
+    fn the_addresses_of_a_service_follow_it() {
+        let subject = Subject::Service("_ipp._tcp".into());
+        let allow = vec![NameRule { from: Members::ALL, to: Members::ALL, subject }];
+        let mut judge = Judge::new(&Mdns { allow, ..Mdns::default() });
+        let records = [
+            address("pi-41.local", "2001:db8::41"),
+            address("pi-42.local", "2001:db8::42"),
+            srv("a._ipp._tcp.local", "pi-41.local"),
+            srv("a._ssh._tcp.local", "pi-42.local"),
+        ];
+        let verdicts = |judge: &Judge| records.each_ref().map(|record| crosses(judge, record, 0));
+        let (wanted, denied) = (Err(Verdict::NotWanted), Err(Verdict::Denied));
+        assert_eq!(verdicts(&judge), [wanted, wanted, Ok(()), denied]);
+        judge.pass_targets(&records, origin(INSIDE, 1), OUTSIDE, NOW);
+        assert_eq!(verdicts(&judge), [Ok(()), wanted, Ok(()), denied]);
+    }
+
+    #[test]
+    fn a_host_on_both_links_hears_nothing_of_itself() {
+        let mut judge = Judge::new(&Mdns::default());
+        let (here, there) =
+            (address("pi.local", "2001:db8::1"), address("pi.local", "2001:db8::2"));
+        let service = srv("a._ipp._tcp.local", "pi.local");
+        judge.observe_probe(origin(INSIDE, 1), &here, at(0));
+        assert_eq!(judge.probe(&question("pi.local"), origin(INSIDE, 1), OUTSIDE, at(0)), Ok(()));
+        judge.observe_probe(origin(OUTSIDE, 2), &there, at(30));
+        for (asker, other) in [(origin(INSIDE, 1), OUTSIDE), (origin(OUTSIDE, 2), INSIDE)] {
+            let verdict = judge.probe(&question("PI.local"), asker, other, at(250));
+            assert_eq!(verdict, Err(Verdict::DualHomed));
+        }
+        for (place, by, record) in [(INSIDE, 1, &here), (OUTSIDE, 2, &there)] {
+            hear(&mut judge, place, by, record, 800);
+            hear(&mut judge, place, by, &service, 800);
+        }
+        assert_eq!(crosses(&judge, &here, 900), Err(Verdict::DualHomed));
+        let none = nsec("pi.local", &[kind::AAAA]);
+        assert_eq!(crosses(&judge, &none, 900), Err(Verdict::DualHomed));
+        assert_eq!(crosses(&judge, &service, 900), Ok(()), "it is the same on both");
+        assert_eq!(crosses(&judge, &ptr("_ipp._tcp.local", "a._ipp._tcp.local"), 900), Ok(()));
+    }
+
+    #[test]
+    fn two_hosts_with_one_name_are_told_of_each_other_or_kept_apart() {
+        for (conflicts, expected) in
+            [(Conflicts::Propagate, Ok(())), (Conflicts::Isolate, Err(Verdict::Conflict))]
+        {
+            let mut judge = Judge::new(&Mdns { conflicts, ..Mdns::default() });
+            let (here, there) =
+                (address("pi.local", "2001:db8::1"), address("pi.local", "2001:db8::2"));
+            hear(&mut judge, INSIDE, 1, &here, 0);
+            judge.observe_probe(origin(OUTSIDE, 2), &there, at(5_000));
+            let probe = question("pi.local");
+            let verdict = judge.probe(&probe, origin(OUTSIDE, 2), INSIDE, at(5_000));
+            assert_eq!(verdict, expected);
+            hear(&mut judge, OUTSIDE, 2, &there, 6_000);
+            assert_eq!(crosses(&judge, &here, 6_000), expected);
+            assert_eq!(crosses(&judge, &txt("a._ipp._tcp.local"), 6_000), Ok(()));
+            hear(&mut judge, INSIDE, 1, &here, 9_500);
+            let (_, event) = judge.observe(origin(OUTSIDE, 2), &there, at(9_500));
+            let (name, link, other) = ("pi.local".to_owned(), OUTSIDE.link, INSIDE.link);
+            assert_eq!(event, Some(NameEvent::Conflict { name, link, other }));
+            // The goodbye of one is always heard.
+            let goodbye = super::super::sample::goodbye(&here);
+            assert_eq!(crosses(&judge, &goodbye, 10_000), Ok(()));
+            hear(&mut judge, INSIDE, 1, &goodbye, 10_000);
+            assert_eq!(crosses(&judge, &here, 12_000), Ok(()), "there is no conflict any longer");
+        }
+    }
+
+    #[test]
+    fn what_becomes_of_a_record_is_told_when_it_is_news() {
+        let mut judge = Judge::new(&Mdns::default());
+        let record = txt("a._ipp._tcp.local");
+        let (observed, _) = judge.observe(origin(INSIDE, 1), &record, NOW);
+        let passed = [(OUTSIDE.link, Verdict::Passed)];
+        let Some(NameEvent::Seen(view)) = judge.decide(observed, &passed, NOW) else {
+            panic!("it is the first time")
+        };
+        assert_eq!((view.name.as_str(), view.verdicts), ("a._ipp._tcp.local", passed.to_vec()));
+        let (observed, _) = judge.observe(origin(INSIDE, 1), &record, NOW);
+        assert_eq!(judge.decide(observed, &passed, NOW), None);
+        let (observed, _) = judge.observe(origin(INSIDE, 1), &record, NOW);
+        let denied = [(OUTSIDE.link, Verdict::Denied)];
+        assert!(matches!(judge.decide(observed, &denied, NOW), Some(NameEvent::Seen(_))));
+        let goodbye = super::super::sample::goodbye(&record);
+        let (observed, _) = judge.observe(origin(INSIDE, 1), &goodbye, NOW);
+        assert!(matches!(judge.decide(observed, &passed, NOW), Some(NameEvent::Withdrawn(_))));
+    }
+
+    #[test]
+    fn known_answers_cross_with_the_question_if_they_might_have_come_from_there() {
+        let judge = Judge::new(&Mdns::default());
+        for (record, expected) in [
+            (address("pi.local", "2001:db8::1"), Ok(())),
+            (address("pi.local", "fe80::1"), Err(Verdict::LinkScoped)),
+            (ptr("_ipp._tcp.local", "a._ipp._tcp.local"), Ok(())),
+        ] {
+            let known = judge.known_answer(&record, OUTSIDE, INSIDE, &Prefix, NOW);
+            assert_eq!(known.map(|_| ()), expected);
+        }
+    }
+}

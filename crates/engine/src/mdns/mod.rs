@@ -20,6 +20,8 @@ mod packed;
 mod pattern;
 #[allow(dead_code, reason = "the reflector calls it")]
 mod reach;
+#[cfg(test)]
+mod sample;
 mod settings;
 #[allow(dead_code, reason = "the reflector calls it")]
 mod shape;

@@ -513,3 +513,137 @@ impl Says {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::{
+        INSIDE, NOW, OUTSIDE, SOURCE, address, goodbye, name, ptr, sender, srv, txt,
+    };
+    use super::*;
+
+    const HERE: LinkId = INSIDE.link;
+    const THERE: LinkId = OUTSIDE.link;
+
+    fn at(millis: u64) -> Instant {
+        NOW + Duration::from_millis(millis)
+    }
+
+    fn observe(names: &mut Names, record: &Record<'_>, now: Instant) -> Observed {
+        names.observe(HERE, SOURCE, sender(1), record, now)
+    }
+
+    fn shown(names: &Names, now: Instant) -> Vec<(String, String, u64)> {
+        let views = names.views(now);
+        views.map(|view| (view.name, view.data, view.remaining.as_secs())).collect()
+    }
+
+    #[test]
+    fn records_are_there_for_their_lifetime() {
+        let mut names = Names::new(8);
+        let record = address("Pi-41.local", "2001:db8::41");
+        let observed = observe(&mut names, &record, at(0));
+        assert!(matches!(observed, Observed::First(_)), "{observed:?}");
+        let same = address("pi-41.LOCAL", "2001:db8::41");
+        assert!(matches!(observe(&mut names, &same, at(60_000)), Observed::Again(_)));
+        let expected = ("Pi-41.local".to_owned(), "2001:db8::41".to_owned(), 119);
+        assert_eq!(shown(&names, at(61_000)), [expected]);
+        let ip: IpAddr = "2001:db8::41".parse().unwrap();
+        assert_eq!(names.names_of(ip, at(61_000)).count(), 1);
+        assert_eq!(shown(&names, at(180_000)), []);
+        assert_eq!(names.names_of(ip, at(180_000)).count(), 0);
+        assert!(matches!(observe(&mut names, &same, at(180_000)), Observed::First(_)));
+    }
+
+    #[test]
+    fn what_is_withdrawn_is_there_for_another_second() {
+        let mut names = Names::new(8);
+        let record = txt("Dr._ipp._tcp.local");
+        assert_eq!(observe(&mut names, &goodbye(&record), at(0)), Observed::Nothing);
+        let id = observe(&mut names, &record, at(0)).id().unwrap();
+        let farewell = goodbye(&record);
+        assert_eq!(observe(&mut names, &farewell, at(100)), Observed::Withdrawn(id));
+        assert_eq!(observe(&mut names, &farewell, at(200)), Observed::Nothing);
+        assert_eq!(names.views(at(1_099)).count(), 1);
+        assert_eq!(names.views(at(1_100)).count(), 0);
+        // Another host has it as well.
+        assert_eq!(observe(&mut names, &record, at(1_000)), Observed::First(id));
+        assert_eq!(names.views(at(9_000)).count(), 1);
+    }
+
+    #[test]
+    fn a_set_is_replaced_by_another_one() {
+        let mut names = Names::new(8);
+        observe(&mut names, &address("pi.local", "2001:db8::1"), at(0));
+        observe(&mut names, &address("pi.local", "192.0.2.1"), at(0));
+        observe(&mut names, &address("pi.local", "2001:db8::2"), at(900));
+        assert_eq!(names.views(at(3_000)).count(), 3, "they were said together");
+        observe(&mut names, &address("pi.local", "2001:db8::3"), at(5_000));
+        let left: Vec<_> = shown(&names, at(6_000)).into_iter().map(|(_, data, _)| data).collect();
+        assert_eq!(left.len(), 2, "{left:?}");
+        assert!(left.contains(&"192.0.2.1".to_owned()), "{left:?}");
+        assert!(left.contains(&"2001:db8::3".to_owned()), "{left:?}");
+    }
+
+    #[test]
+    fn what_was_done_is_news_when_it_is_something_else() {
+        let mut names = Names::new(8);
+        let id = observe(&mut names, &txt("a._ipp._tcp.local"), at(0)).id().unwrap();
+        for (verdict, is_news) in [
+            (Verdict::Recent, false),
+            (Verdict::Passed, true),
+            (Verdict::Recent, false),
+            (Verdict::RateLimited, false),
+            (Verdict::Passed, false),
+            (Verdict::Denied, true),
+        ] {
+            assert_eq!(names.decide(id, THERE, verdict), is_news, "{verdict:?}");
+        }
+        assert_eq!(names.view(id, at(0)).unwrap().verdicts, [(THERE, Verdict::Denied)]);
+        names.forget_link(HERE);
+        assert_eq!(names.view(id, at(0)), None);
+        assert!(!names.decide(id, THERE, Verdict::Passed));
+    }
+
+    #[test]
+    fn the_table_is_bounded_and_nobody_pushes_out_others() {
+        let mut names = Names::new(32);
+        for host in 0..8 {
+            let record = address(&format!("pi-{host}.local"), &format!("192.0.2.{host}"));
+            names.observe(HERE, SOURCE, sender(1), &record, at(0));
+        }
+        for number in 0..1_000 {
+            let record = ptr("_a._tcp.local", &format!("{number}._a._tcp.local"));
+            names.observe(HERE, SOURCE, sender(2), &record, at(number));
+        }
+        assert_eq!(names.len(), 32);
+        let hosts = names.views(at(1_000)).filter(|view| view.address.is_some());
+        assert_eq!(hosts.count(), 8);
+        assert_eq!(names.by_address.len(), 8);
+        let table = &names.tables[&HERE];
+        assert_eq!(table.by_name.values().map(BTreeMap::len).sum::<usize>(), 32);
+
+        names.limit(4);
+        assert_eq!(names.len(), 4);
+        let table = &names.tables[&HERE];
+        assert_eq!(table.by_name.values().map(BTreeMap::len).sum::<usize>(), 4);
+        names.forget_sender(HERE, sender(2));
+        assert!(names.views(at(1_000)).all(|view| view.address.is_some()));
+        names.forget_sender(HERE, sender(1));
+        assert_eq!((names.len(), names.by_address.len()), (0, 0));
+        assert!(names.tables[&HERE].by_name.is_empty());
+    }
+
+    #[test]
+    fn what_has_ended_leaves() {
+        let mut names = Names::new(1_000);
+        let list = ptr("_printer._sub._ipp._tcp.local", "a._ipp._tcp.local");
+        observe(&mut names, &list, at(0));
+        observe(&mut names, &address("pi.local", "192.0.2.1"), at(0));
+        assert_eq!(names.subtypes_of(&name("A._ipp._tcp.local"), HERE, at(0)).count(), 1);
+        observe(&mut names, &srv("b._ipp._tcp.local", "pi.local"), at(200_000));
+        assert_eq!(names.len(), 1);
+        assert!(names.by_address.is_empty());
+        assert!(names.tables[&HERE].subtypes.is_empty());
+        assert_eq!(names.subtypes_of(&name("a._ipp._tcp.local"), HERE, at(0)).count(), 0);
+    }
+}

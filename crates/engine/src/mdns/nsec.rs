@@ -54,3 +54,50 @@ where
     let is_withheld = |kind| withheld.iter().any(|(other, _)| *other == kind);
     record.without_types(is_withheld).map(Cow::Owned).ok_or(why)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::{nsec, txt};
+    use super::*;
+
+    const UNREACHABLE: Fate = Fate::Withheld(Verdict::Unreachable);
+    const SCOPED: Fate = Fate::Withheld(Verdict::LinkScoped);
+
+    #[test]
+    fn types_of_which_nothing_crosses_are_taken_out() {
+        use Fate::{Crosses, Unknown};
+        use kind::{A, AAAA, TXT};
+        for (types, a, aaaa, expected) in [
+            (&[A, AAAA][..], Crosses, Crosses, Ok(&[A, AAAA][..])),
+            (&[A, AAAA], UNREACHABLE, Crosses, Ok(&[AAAA])),
+            (&[A, AAAA], Unknown, SCOPED, Ok(&[A])),
+            (&[A, TXT, AAAA], UNREACHABLE, SCOPED, Ok(&[TXT])),
+            (&[A, AAAA], UNREACHABLE, SCOPED, Err(Verdict::Unreachable)),
+            (&[AAAA], Crosses, SCOPED, Err(Verdict::LinkScoped)),
+            (&[AAAA], SCOPED, Crosses, Ok(&[AAAA])),
+            (&[TXT], SCOPED, SCOPED, Ok(&[TXT])),
+        ] {
+            let record = nsec("pi.local", types);
+            let fate = |kind| if kind == A { a } else { aaaa };
+            let left = adjust(&record, fate).map(|record| match record.data() {
+                Data::Nsec { types, .. } => types.iter().collect::<Vec<_>>(),
+                other => panic!("{other:?}"),
+            });
+            assert_eq!(left, expected.map(<[u16]>::to_vec), "{types:?} {a:?} {aaaa:?}");
+        }
+    }
+
+    #[test]
+    fn other_records_stay_as_they_are() {
+        let record = txt("a._ipp._tcp.local");
+        assert!(matches!(adjust(&record, |_| SCOPED), Ok(Cow::Borrowed(_))));
+    }
+
+    #[test]
+    fn one_that_crosses_is_enough() {
+        let withheld = || Err(Verdict::LinkScoped);
+        assert_eq!(Fate::of([].into_iter()), Fate::Unknown);
+        assert_eq!(Fate::of([withheld(), withheld()].into_iter()), SCOPED);
+        assert_eq!(Fate::of([withheld(), Ok(()), withheld()].into_iter()), Fate::Crosses);
+    }
+}
