@@ -5,8 +5,10 @@ use std::iter::Zip;
 use std::os::fd::{AsFd, AsRawFd};
 use std::{mem, ptr, slice};
 
+use magpie_wire::datagram::complete_checksum;
 use rustix::io::Errno;
 
+use crate::framing::Framing;
 use crate::packet::{LinkFault, PacketSocket, empty_address, last_errno};
 
 /// Most frames that one call receives or sends.
@@ -16,13 +18,19 @@ pub const BATCH: usize = 32;
 /// one the beginning is kept, and its true length is known.
 pub const RECEIVE_CAPACITY: usize = 2048;
 
+/// Octets of a received datagram that are kept, link-layer header included: those of multicast DNS
+/// have 9000 at most (RFC 6762 section 17).
+pub const DATAGRAM_CAPACITY: usize = 9216;
+
 /// Octets that a frame to send may have.
 pub const SEND_CAPACITY: usize = 2048;
 
 /// Buffers to receive frames in; one set serves all links in turn.
 #[derive(Debug)]
 pub struct RecvBatch {
-    buffers: Box<[[u8; RECEIVE_CAPACITY]]>,
+    /// The buffers, one behind the other.
+    octets: Box<[u8]>,
+    capacity: usize,
     notes: [Note; BATCH],
 }
 
@@ -30,14 +38,14 @@ pub struct RecvBatch {
 #[derive(Clone, Debug)]
 pub struct Frames<'a> {
     lost: u32,
-    frames: Zip<slice::Iter<'a, [u8; RECEIVE_CAPACITY]>, slice::Iter<'a, Note>>,
+    frames: Zip<slice::ChunksExact<'a, u8>, slice::Iter<'a, Note>>,
 }
 
 /// A received frame.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Received<'a> {
     /// The frame from its Ethernet header on, on links without link-layer addresses from its IPv6
-    /// header on; or the first [`RECEIVE_CAPACITY`] octets of it.
+    /// header on; or as much of it from its beginning as there was room for.
     pub bytes: &'a [u8],
     /// Octets that the frame had; more than there are bytes when it was cut.
     pub length: usize,
@@ -71,12 +79,20 @@ pub struct Sent {
 }
 
 impl RecvBatch {
-    /// Allocates the buffers, once and for all.
+    /// Allocates the buffers, once and for all, for frames of [`RECEIVE_CAPACITY`] octets.
     pub fn new() -> Self {
-        Self {
-            buffers: vec![[0; RECEIVE_CAPACITY]; BATCH].into_boxed_slice(),
-            notes: [Note::default(); BATCH],
-        }
+        Self::with_capacity(RECEIVE_CAPACITY)
+    }
+
+    /// Allocates the buffers, once and for all, for frames of [`DATAGRAM_CAPACITY`] octets. What is
+    /// never filled takes no memory.
+    pub fn for_datagrams() -> Self {
+        Self::with_capacity(DATAGRAM_CAPACITY)
+    }
+
+    fn with_capacity(capacity: usize) -> Self {
+        let octets = vec![0; capacity * BATCH].into_boxed_slice();
+        Self { octets, capacity, notes: [Note::default(); BATCH] }
     }
 
     /// Receives what is waiting, but at most [`BATCH`] frames, and never waits.
@@ -95,16 +111,32 @@ impl RecvBatch {
                 Err(errno) => return Err(socket.fault(errno)),
             }
         };
+        if socket.completes_checksums() {
+            self.complete_checksums(count, socket.framing());
+        }
         let notes = self.notes.get(..count).unwrap_or_default();
         let lost = socket.take_lost(count == BATCH);
-        Ok(Frames { lost, frames: self.buffers.iter().zip(notes) })
+        Ok(Frames { lost, frames: self.octets.chunks_exact(self.capacity).zip(notes) })
+    }
+
+    /// Fills in the UDP checksums of the first `count` frames where nobody has yet.
+    fn complete_checksums(&mut self, count: usize, framing: Framing) {
+        let frames = self.octets.chunks_exact_mut(self.capacity).zip(&self.notes).take(count);
+        for (buffer, note) in frames.filter(|(_, note)| note.lacks_checksum) {
+            if let Some(frame) = buffer.get_mut(..note.length) {
+                complete_checksum(frame, framing == Framing::Bare);
+            }
+        }
     }
 
     fn receive_once(&mut self, socket: &PacketSocket) -> Result<usize, Errno> {
         let mut addresses = [empty_address(); BATCH];
         let mut vectors = [EMPTY_VECTOR; BATCH];
         let mut headers = [empty_header(); BATCH];
-        let slots = self.buffers.iter_mut().zip(&mut addresses).zip(&mut vectors);
+        let mut notes = [Control::EMPTY; BATCH];
+        let wants_notes = socket.completes_checksums();
+        let buffers = self.octets.chunks_exact_mut(self.capacity);
+        let slots = buffers.zip(&mut addresses).zip(&mut vectors);
         for (header, ((buffer, address), vector)) in headers.iter_mut().zip(slots) {
             vector.iov_base = buffer.as_mut_ptr().cast();
             vector.iov_len = buffer.len();
@@ -113,8 +145,15 @@ impl RecvBatch {
             header.msg_hdr.msg_name = ptr::from_mut(address).cast();
             header.msg_hdr.msg_namelen = ADDRESS_LEN;
         }
-        // SAFETY: every header points to one vector and one address of its own, each vector to a
-        // buffer of its own of the length it says; all of them outlive the call.
+        if wants_notes {
+            for (header, note) in headers.iter_mut().zip(&mut notes) {
+                header.msg_hdr.msg_control = note.0.as_mut_ptr().cast();
+                header.msg_hdr.msg_controllen = note.0.len();
+            }
+        }
+        // SAFETY: every header points to one vector, one address and at most one control buffer of
+        // its own, each vector to a buffer of its own of the length it says; all of them outlive
+        // the call.
         let result = unsafe {
             libc::recvmmsg(
                 socket.as_fd().as_raw_fd(),
@@ -130,6 +169,8 @@ impl RecvBatch {
             *note = Note {
                 length: usize::try_from(header.msg_len).unwrap_or(usize::MAX),
                 outgoing: address.sll_pkttype == libc::PACKET_OUTGOING,
+                // SAFETY: the kernel filled the header in, and its control buffer is still there.
+                lacks_checksum: wants_notes && unsafe { lacks_checksum(&header.msg_hdr) },
             };
         }
         Ok(count)
@@ -216,7 +257,7 @@ impl SendBatch {
             vector.iov_len = frame.len();
             start = end;
         }
-        let mut address = socket.destination();
+        let mut address = socket.destination(&[]);
         let name = address.as_mut().map(ptr::from_mut);
         for (header, vector) in headers.iter_mut().zip(&mut vectors) {
             header.msg_hdr.msg_iov = vector;
@@ -272,11 +313,63 @@ impl std::ops::AddAssign for Sent {
     }
 }
 
+/// Sends one frame of any length through `socket` now.
+pub fn send(socket: &PacketSocket, frame: &[u8]) -> Sent {
+    let mut vector =
+        libc::iovec { iov_base: frame.as_ptr().cast_mut().cast(), iov_len: frame.len() };
+    let mut header = empty_header();
+    header.msg_hdr.msg_iov = &raw mut vector;
+    header.msg_hdr.msg_iovlen = 1;
+    let mut address = socket.destination(frame);
+    if let Some(address) = &mut address {
+        header.msg_hdr.msg_name = ptr::from_mut(address).cast();
+        header.msg_hdr.msg_namelen = ADDRESS_LEN;
+    }
+    // SAFETY: the header points to one vector, and that to `frame`, and to an address or none, which
+    // is only read; all outlive the call.
+    unsafe { send_all(socket, slice::from_mut(&mut header)) }
+}
+
 /// What is known of a received frame beside its octets.
 #[derive(Clone, Copy, Debug, Default)]
 struct Note {
     length: usize,
     outgoing: bool,
+    /// A device has been left to fill in the checksum of its datagram, and has not.
+    lacks_checksum: bool,
+}
+
+/// Room for what the kernel notes about a frame, aligned as it must be.
+#[derive(Clone, Copy)]
+#[repr(align(8))]
+struct Control([u8; CONTROL_LEN]);
+
+impl Control {
+    const EMPTY: Self = Self([0; CONTROL_LEN]);
+}
+
+/// Tells whether the kernel noted about a frame that its checksum is not filled in.
+///
+/// # Safety
+///
+/// The kernel must have filled the header in, and its control buffer must still be there.
+unsafe fn lacks_checksum(header: &libc::msghdr) -> bool {
+    // SAFETY: the caller promises that the header leads to its control buffer.
+    let mut message = unsafe { libc::CMSG_FIRSTHDR(header) };
+    while !message.is_null() {
+        // SAFETY: the pointer is not null and leads to a message within the buffer. The kernel's
+        // messages of this kind hold a value of this type, aligned or not.
+        unsafe {
+            let kind = ((*message).cmsg_level, (*message).cmsg_type);
+            if kind == (libc::SOL_PACKET, libc::PACKET_AUXDATA) {
+                let data: libc::tpacket_auxdata =
+                    libc::CMSG_DATA(message).cast::<libc::tpacket_auxdata>().read_unaligned();
+                return data.tp_status & libc::TP_STATUS_CSUMNOTREADY != 0;
+            }
+            message = libc::CMSG_NXTHDR(header, message);
+        }
+    }
+    false
 }
 
 /// Sends what the headers describe, going on after a frame that was refused.
@@ -345,6 +438,9 @@ fn empty_header() -> libc::mmsghdr {
 }
 
 const EMPTY_VECTOR: libc::iovec = libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 };
+
+/// Room for one note of the kernel's, whose header takes as much again on some machines.
+const CONTROL_LEN: usize = 64;
 
 const BATCH_U32: libc::c_uint = 32;
 const _: () = assert!(BATCH_U32 as usize == BATCH);

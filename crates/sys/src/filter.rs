@@ -2,8 +2,8 @@
 //! sockets.
 //!
 //! The programs are assembled, and their jumps are checked, when this crate is compiled; only what
-//! is watched on a link without link-layer addresses is put together later. Frames are read at
-//! offsets from their first octet: offsets from the network header would serve all links alike,
+//! is watched on a link without link-layer addresses, and the ports of datagrams, are put in later.
+//! Frames are read at offsets from their first octet: offsets from the network header would serve all links alike,
 //! but older kernels resolve them in the linear part of a buffer only
 //! (`bpf_internal_load_pointer_neg_helper`), which a driver may end before the ICMPv6 header.
 
@@ -11,6 +11,8 @@ use std::net::Ipv6Addr;
 
 use ipnet::Ipv6Net;
 use libc::sock_filter;
+
+use crate::framing::Framing;
 
 /// The program for Ethernet links.
 ///
@@ -30,7 +32,40 @@ pub(crate) const ETHERNET: [sock_filter; instructions(&ON_ETHERNET)] = assemble(
 /// one accepts is accepted, and for anything else that this host sends, [`watched`] goes on.
 pub(crate) const BARE: [sock_filter; instructions(&ON_BARE)] = assemble(&ON_BARE);
 
-const ON_ETHERNET: [Step; STEPS] = source(14, Label::Drop);
+/// Which datagrams are wanted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Ports {
+    /// Datagrams to the groups of SSDP and WS-Discovery.
+    pub(crate) others: [Option<u16>; 2],
+    /// Datagrams to this host itself.
+    pub(crate) own: Option<u16>,
+    /// The port that such datagrams have to come from.
+    pub(crate) own_from: Option<u16>,
+}
+
+/// The program for datagrams by which services are found.
+///
+/// It accepts IPv4 and IPv6 packets that were received for this host, a group or everybody, are
+/// untagged or only priority-tagged, and carry
+///
+/// * UDP to port 5353 of the groups of multicast DNS (RFC 6762 section 3);
+/// * UDP to one of the other ports of the groups of SSDP and WS-Discovery;
+/// * a fragment of UDP other than the first to any of these groups;
+/// * UDP to this host's own port.
+pub(crate) fn datagrams(framing: Framing, ports: &Ports) -> [sock_filter; DATAGRAM_INSTRUCTIONS] {
+    let link_layer_len = match framing {
+        Framing::Ethernet => ETHERNET_LEN,
+        Framing::Bare => 0,
+    };
+    assemble(&datagram_source(link_layer_len, ports))
+}
+
+/// Assembled here as well, so that a mistake in its labels does not compile.
+const _: [sock_filter; DATAGRAM_INSTRUCTIONS] = assemble(&datagram_source(ETHERNET_LEN, &NO_PORTS));
+const DATAGRAM_INSTRUCTIONS: usize = instructions(&datagram_source(0, &NO_PORTS));
+const NO_PORTS: Ports = Ports { others: [None; 2], own: None, own_from: None };
+
+const ON_ETHERNET: [Step; STEPS] = source(ETHERNET_LEN, Label::Drop);
 const ON_BARE: [Step; STEPS] = source(0, Label::End);
 
 const STEPS: usize = 52;
@@ -153,6 +188,124 @@ const fn source(link_layer_len: u32, other: Label) -> [Step; STEPS] {
     ]
 }
 
+/// The source of the program for datagrams in frames that begin with a link-layer header of some
+/// length.
+const fn datagram_source(link_layer_len: u32, ports: &Ports) -> [Step; DATAGRAM_STEPS] {
+    let ip = link_layer_len;
+    let destination4 = ip + 16;
+    let destination6 = ip + DESTINATION;
+    let fragment = ip + IPV6_LEN;
+    let [ssdp, ws_discovery] = ports.others;
+    let (ssdp, ws_discovery) = (port(ssdp), port(ws_discovery));
+    // A group of which nothing is wanted is not looked for.
+    let others = ssdp != NO_PORT || ws_discovery != NO_PORT;
+    let (others4, others6) =
+        if others { (SSDP_GROUP, SSDP_GROUP6_END) } else { (MDNS_GROUP, MDNS_GROUP6_END) };
+    let from_elsewhere = match ports.own_from {
+        Some(_) => Label::Drop,
+        None => Label::ThisHost,
+    };
+    [
+        ancillary(libc::SKF_AD_VLAN_TAG_PRESENT),
+        if_equal(0, Label::Untagged),
+        ancillary(libc::SKF_AD_VLAN_TAG),
+        if_any_bit(VLAN_ID, Label::Drop),
+        at(Label::Untagged),
+        ancillary(libc::SKF_AD_PKTTYPE),
+        if_above(libc::PACKET_MULTICAST as u32, Label::Drop),
+        ancillary(libc::SKF_AD_PROTOCOL),
+        if_equal(libc::ETH_P_IPV6.cast_unsigned(), Label::Version6),
+        unless_equal(libc::ETH_P_IP.cast_unsigned(), Label::Drop),
+        //
+        octet(ip + 9),
+        unless_equal(UDP, Label::Drop),
+        half_word(ip + 6),
+        if_any_bit(FRAGMENT_OFFSET4, Label::Fragment4),
+        load_header_len(ip),
+        half_word_from_index(ip + 2),
+        if_equal(MDNS_PORT, Label::Mdns4),
+        if_equal(ssdp, Label::Others4),
+        if_equal(ws_discovery, Label::Others4),
+        if_equal(port(ports.own), Label::Own),
+        jump(Label::Drop),
+        at(Label::Fragment4),
+        word(destination4),
+        if_equal(MDNS_GROUP, Label::Accept),
+        if_equal(others4, Label::Accept),
+        jump(Label::Drop),
+        at(Label::Mdns4),
+        word(destination4),
+        if_equal(MDNS_GROUP, Label::Accept),
+        jump(Label::Drop),
+        at(Label::Others4),
+        word(destination4),
+        if_equal(SSDP_GROUP, Label::Accept),
+        jump(Label::Drop),
+        //
+        at(Label::Version6),
+        load_index(IPV6_LEN),
+        octet(ip + 6),
+        if_equal(UDP, Label::Ports6),
+        unless_equal(FRAGMENT, Label::Drop),
+        octet(fragment),
+        unless_equal(UDP, Label::Drop),
+        half_word(fragment + 2),
+        if_any_bit(FRAGMENT_OFFSET, Label::Fragment6),
+        load_index(IPV6_LEN + FRAGMENT_LEN),
+        at(Label::Ports6),
+        half_word_from_index(ip + 2),
+        if_equal(MDNS_PORT, Label::Mdns6),
+        if_equal(ssdp, Label::Others6),
+        if_equal(ws_discovery, Label::Others6),
+        if_equal(port(ports.own), Label::Own),
+        jump(Label::Drop),
+        at(Label::Fragment6),
+        word(destination6 + 12),
+        if_equal(MDNS_GROUP6_END, Label::Group6),
+        if_equal(others6, Label::Group6),
+        jump(Label::Drop),
+        at(Label::Mdns6),
+        word(destination6 + 12),
+        if_equal(MDNS_GROUP6_END, Label::Group6),
+        jump(Label::Drop),
+        at(Label::Others6),
+        word(destination6 + 12),
+        unless_equal(SSDP_GROUP6_END, Label::Drop),
+        at(Label::Group6),
+        word(destination6),
+        unless_equal(LINK_LOCAL_GROUP6, Label::Drop),
+        word(destination6 + 4),
+        unless_equal(0, Label::Drop),
+        word(destination6 + 8),
+        if_equal(0, Label::Accept),
+        jump(Label::Drop),
+        //
+        // What is routed to somebody else has its own ports.
+        at(Label::Own),
+        half_word_from_index(ip),
+        unless_equal(port(ports.own_from), from_elsewhere),
+        at(Label::ThisHost),
+        ancillary(libc::SKF_AD_PKTTYPE),
+        if_equal(libc::PACKET_HOST as u32, Label::Accept),
+        //
+        at(Label::Drop),
+        pass(0),
+        at(Label::Accept),
+        pass(WHOLE_FRAME),
+    ]
+}
+
+/// A port, or what no port is equal to.
+const fn port(port: Option<u16>) -> u32 {
+    match port {
+        Some(port) => port as u32,
+        None => NO_PORT,
+    }
+}
+
+const DATAGRAM_STEPS: usize = 81;
+
+const ETHERNET_LEN: u32 = 14;
 const IPV6_LEN: u32 = 40;
 /// Offset of the destination in the IPv6 header.
 const DESTINATION: u32 = 24;
@@ -160,6 +313,7 @@ const DESTINATION: u32 = 24;
 /// Next header values.
 const HOP_BY_HOP: u32 = 0;
 const ROUTING: u32 = 43;
+const UDP: u32 = 17;
 const FRAGMENT: u32 = 44;
 const ICMPV6: u32 = 58;
 const DESTINATION_OPTIONS: u32 = 60;
@@ -167,6 +321,20 @@ const DESTINATION_OPTIONS: u32 = 60;
 /// RFC 8200 section 4.5.
 const FRAGMENT_LEN: u32 = 8;
 const FRAGMENT_OFFSET: u32 = 0xfff8;
+/// RFC 791 section 3.1.
+const FRAGMENT_OFFSET4: u32 = 0x1fff;
+
+/// RFC 6762 section 3: 224.0.0.251, `ff02::fb`.
+const MDNS_PORT: u32 = 5353;
+const MDNS_GROUP: u32 = 0xe000_00fb;
+const MDNS_GROUP6_END: u32 = 0xfb;
+/// SSDP and WS-Discovery: 239.255.255.250, `ff02::c`.
+const SSDP_GROUP: u32 = 0xefff_fffa;
+const SSDP_GROUP6_END: u32 = 0x0c;
+/// How these groups begin.
+const LINK_LOCAL_GROUP6: u32 = 0xff02_0000;
+/// Ports have 16 bits.
+const NO_PORT: u32 = 0x0001_0000;
 
 /// ICMPv6 types, and codes of Destination Unreachable.
 const DESTINATION_UNREACHABLE: u32 = 1;
@@ -209,6 +377,17 @@ enum Label {
     Extension,
     Received,
     Outgoing,
+    Fragment4,
+    Mdns4,
+    Others4,
+    Version6,
+    Ports6,
+    Fragment6,
+    Mdns6,
+    Others6,
+    Group6,
+    Own,
+    ThisHost,
     Accept,
     Drop,
     /// Behind the last instruction.
@@ -237,6 +416,19 @@ const fn octet_from_index(offset: u32) -> Step {
 
 const fn half_word(offset: u32) -> Step {
     Step::Do { code: libc::BPF_LD | libc::BPF_H | libc::BPF_ABS, k: offset }
+}
+
+const fn word(offset: u32) -> Step {
+    Step::Do { code: libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, k: offset }
+}
+
+const fn half_word_from_index(offset: u32) -> Step {
+    Step::Do { code: libc::BPF_LD | libc::BPF_H | libc::BPF_IND, k: offset }
+}
+
+/// Loads the length of the IPv4 header at `offset` into the index register.
+const fn load_header_len(offset: u32) -> Step {
+    Step::Do { code: libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH, k: offset }
 }
 
 const fn load_index(value: u32) -> Step {
@@ -598,6 +790,207 @@ mod tests {
         assert_eq!(run(&layout, &sent), 0);
     }
 
+    #[test]
+    #[expect(clippy::too_many_lines, reason = "one line for each kind of datagram")]
+    fn accepts_datagrams_of_services_and_nothing_else() {
+        use libc::{PACKET_BROADCAST, PACKET_HOST, PACKET_LOOPBACK, PACKET_MULTICAST};
+        use libc::{PACKET_OTHERHOST, PACKET_OUTGOING};
+        let mdns =
+            |packet: fn([u8; 2], &[u8]) -> Vec<u8>, end: [u8; 2]| packet(end, &udp(5353, 5353));
+        let none = NO_PORTS;
+        let own = Ports { own: Some(40_000), own_from: Some(5353), ..NO_PORTS };
+        let ssdp = Ports { others: [Some(1900), None], ..NO_PORTS };
+        let ws_discovery = Ports { others: [None, Some(3702)], ..NO_PORTS };
+        let all = Ports { others: [Some(1900), Some(3702)], own: Some(40_000), own_from: None };
+        let group = |octets| received(PACKET_MULTICAST, octets);
+        let group4 = |octets| Frame { protocol: 0x0800, ..group(octets) };
+        let host = |octets| received(PACKET_HOST, octets);
+        let host4 = |octets| Frame { protocol: 0x0800, ..host(octets) };
+        let with = |packet_type, frame| Frame { packet_type, ..frame };
+        let query4 = || group4(mdns(ipv4, MDNS4));
+        let query6 = || group(mdns(ipv6_to, MDNS6));
+
+        let cases: &[(&str, &Ports, bool, Frame)] = &[
+            ("multicast DNS", &none, true, query6()),
+            ("multicast DNS over IPv4", &none, true, query4()),
+            ("made unicast by an access point", &none, true, with(PACKET_HOST, query6())),
+            ("the same over IPv4", &none, true, with(PACKET_HOST, query4())),
+            ("for everybody", &none, true, with(PACKET_BROADCAST, query4())),
+            ("for somebody else", &none, false, with(PACKET_OTHERHOST, query6())),
+            ("our own", &none, false, with(PACKET_OUTGOING, query6())),
+            ("our own over IPv4", &none, false, with(PACKET_OUTGOING, query4())),
+            ("looped back", &none, false, with(PACKET_LOOPBACK, query4())),
+            ("from a simple resolver", &none, true, group(ipv6_to(MDNS6, &udp(40_001, 5353)))),
+            ("the same over IPv4", &none, true, group4(ipv4(MDNS4, &udp(40_001, 5353)))),
+            ("to another port", &none, false, group(ipv6_to(MDNS6, &udp(5353, 5354)))),
+            ("to another port over IPv4", &none, false, group4(ipv4(MDNS4, &udp(5353, 5354)))),
+            ("to another group", &none, false, group(mdns(ipv6_to, [0x02, 0xfc]))),
+            ("to another group over IPv4", &none, false, group4(mdns(ipv4, [0, 0xfc]))),
+            ("of another scope", &none, false, group(mdns(ipv6_to, [0x05, 0xfb]))),
+            ("to this host", &all, false, host(mdns(ipv6_to, [0, 0xfb]))),
+            ("to this host over IPv4", &all, false, host4(mdns(ipv4, [9, 9]))),
+            ("tcp", &none, false, group(with_protocol(6, 6, mdns(ipv6_to, MDNS6)))),
+            ("tcp over IPv4", &none, false, group4(with_protocol(9, 6, mdns(ipv4, MDNS4)))),
+            ("on a vlan", &none, false, Frame { vlan_tag: Some(10), ..query6() }),
+            ("on a vlan over IPv4", &none, false, Frame { vlan_tag: Some(10), ..query4() }),
+            ("with a priority", &none, true, Frame { vlan_tag: Some(0xe000), ..query6() }),
+            ("neither version", &none, false, Frame { protocol: 0x0806, ..query4() }),
+            ("with options", &none, true, group4(options4(mdns(ipv4, MDNS4)))),
+            ("first fragment", &none, true, group(fragment6(0, 17, mdns(ipv6_to, MDNS6)))),
+            ("later fragment", &none, true, group(fragment6(8, 17, mdns(ipv6_to, MDNS6)))),
+            ("late fragment", &none, true, group(fragment6(0x8000, 17, mdns(ipv6_to, MDNS6)))),
+            ("fragment of tcp", &none, false, group(fragment6(8, 6, mdns(ipv6_to, MDNS6)))),
+            (
+                "first fragment to another port",
+                &none,
+                false,
+                group(fragment6(0, 17, ipv6_to(MDNS6, &udp(5353, 53)))),
+            ),
+            (
+                "later fragment to another group",
+                &none,
+                false,
+                group(fragment6(8, 17, mdns(ipv6_to, OTHER6))),
+            ),
+            (
+                "later fragment to this host",
+                &all,
+                false,
+                host(fragment6(8, 17, mdns(ipv6_to, [0, 0xfb]))),
+            ),
+            ("first over IPv4", &none, true, group4(fragment4(0x2000, mdns(ipv4, MDNS4)))),
+            ("later over IPv4", &none, true, group4(fragment4(0x2001, mdns(ipv4, MDNS4)))),
+            ("last over IPv4", &none, true, group4(fragment4(0x00ff, mdns(ipv4, MDNS4)))),
+            (
+                "later over IPv4 to another group",
+                &none,
+                false,
+                group4(fragment4(1, mdns(ipv4, OTHER4))),
+            ),
+            ("later over IPv4 to this host", &all, false, host4(fragment4(1, mdns(ipv4, [9, 9])))),
+            ("answer to nobody", &none, false, host(ipv6_to([0, 9], &udp(5353, 40_000)))),
+            ("answer", &own, true, host(ipv6_to([0, 9], &udp(5353, 40_000)))),
+            ("answer over IPv4", &own, true, host4(ipv4([9, 9], &udp(5353, 40_000)))),
+            ("answer to all", &own, false, group(ipv6_to(MDNS6, &udp(5353, 40_000)))),
+            ("what is routed", &own, false, host(ipv6_to([0, 9], &udp(443, 40_000)))),
+            ("what is routed over IPv4", &own, false, host4(ipv4([9, 9], &udp(443, 40_000)))),
+            ("answer of SSDP", &all, true, host4(ipv4([9, 9], &udp(1900, 40_000)))),
+            ("answer from any port", &all, true, host(ipv6_to([0, 9], &udp(50_000, 40_000)))),
+            ("SSDP unasked for", &none, false, group4(ipv4(OTHER4, &udp(50_000, 1900)))),
+            ("SSDP", &ssdp, true, group4(ipv4(OTHER4, &udp(50_000, 1900)))),
+            ("SSDP over IPv6", &ssdp, true, group(ipv6_to(OTHER6, &udp(50_000, 1900)))),
+            ("SSDP of a site", &ssdp, false, group(ipv6_to([0x05, 0x0c], &udp(50_000, 1900)))),
+            ("SSDP to the other group", &ssdp, false, group4(ipv4(MDNS4, &udp(50_000, 1900)))),
+            ("WS-Discovery unasked for", &ssdp, false, group4(ipv4(OTHER4, &udp(50_000, 3702)))),
+            ("WS-Discovery", &ws_discovery, true, group4(ipv4(OTHER4, &udp(50_000, 3702)))),
+            ("over IPv6", &ws_discovery, true, group(ipv6_to(OTHER6, &udp(50_000, 3702)))),
+            (
+                "later fragment of WS-Discovery",
+                &ws_discovery,
+                true,
+                group(fragment6(8, 17, ipv6_to(OTHER6, &udp(1, 2)))),
+            ),
+            (
+                "later fragment of WS-Discovery over IPv4",
+                &ws_discovery,
+                true,
+                group4(fragment4(1, ipv4(OTHER4, &udp(1, 2)))),
+            ),
+            ("multicast DNS besides", &all, true, query6()),
+            ("multicast DNS besides over IPv4", &all, true, query4()),
+        ];
+        for framing in [Framing::Ethernet, Framing::Bare] {
+            for (name, ports, expected, frame) in cases {
+                let layout = hearing(framing, ports);
+                let passed = run(&layout, frame);
+                assert_eq!(passed > 0, *expected, "{name}, {framing:?}: {frame:?}");
+                assert!(passed == 0 || passed >= 65_536, "{name}: cut to {passed} octets");
+            }
+        }
+    }
+
+    #[test]
+    fn drops_every_datagram_that_is_cut_before_its_ports() {
+        for framing in [Framing::Ethernet, Framing::Bare] {
+            let layout = hearing(framing, &NO_PORTS);
+            for (protocol, whole) in [
+                (0x0800, ipv4(MDNS4, &udp(5353, 5353))),
+                (0x86dd, ipv6_to(MDNS6, &udp(5353, 5353))),
+                (0x86dd, fragment6(0, 17, ipv6_to(MDNS6, &udp(5353, 5353)))),
+            ] {
+                let needed = whole.len() - 4;
+                for length in 0..=whole.len() {
+                    let octets = whole.get(..length).unwrap().to_vec();
+                    let frame = Frame { protocol, ..received(libc::PACKET_MULTICAST, octets) };
+                    assert_eq!(run(&layout, &frame) > 0, length >= needed, "{length} octets");
+                }
+            }
+        }
+    }
+
+    const MDNS4: [u8; 2] = [0, 0xfb];
+    const MDNS6: [u8; 2] = [0x02, 0xfb];
+    const OTHER4: [u8; 2] = [0xff, 0xfa];
+    const OTHER6: [u8; 2] = [0x02, 0x0c];
+
+    fn hearing(framing: Framing, ports: &Ports) -> Layout {
+        let link_layer: &[u8] = match framing {
+            Framing::Ethernet => &ETHERNET_HEADER,
+            Framing::Bare => &[],
+        };
+        Layout { program: datagrams(framing, ports).to_vec(), link_layer }
+    }
+
+    fn udp(from: u16, to: u16) -> Vec<u8> {
+        [from.to_be_bytes(), to.to_be_bytes(), [0, 8], [0, 0]].concat()
+    }
+
+    /// To the group 224.0.0.251 or 239.255.255.250, or to some address, that ends so.
+    fn ipv4(end: [u8; 2], payload: &[u8]) -> Vec<u8> {
+        let begin = match end {
+            OTHER4 => [239, 255],
+            [0, _] => [224, 0],
+            _ => [192, 0],
+        };
+        let length = u8::try_from(20 + payload.len()).unwrap();
+        let mut packet = vec![0x45, 0, 0, length, 0, 0, 0, 0, 255, 17, 0, 0, 192, 0, 2, 1];
+        packet.extend([begin, end].concat());
+        packet.extend(payload);
+        packet
+    }
+
+    /// To a group of a scope, or to some address, that ends so.
+    fn ipv6_to(end: [u8; 2], payload: &[u8]) -> Vec<u8> {
+        let mut packet = ipv6(17, payload);
+        let [scope, last] = end;
+        let begin = if scope == 0 { [0xfd, 0] } else { [0xff, scope] };
+        packet.splice(24..40, [&begin[..], &[0; 13], &[last]].concat());
+        packet
+    }
+
+    fn with_protocol(place: usize, protocol: u8, mut packet: Vec<u8>) -> Vec<u8> {
+        packet[place] = protocol;
+        packet
+    }
+
+    fn options4(mut packet: Vec<u8>) -> Vec<u8> {
+        packet[0] = 0x46;
+        packet.splice(20..20, [0x94, 4, 0, 0]);
+        packet
+    }
+
+    fn fragment4(field: u16, mut packet: Vec<u8>) -> Vec<u8> {
+        packet.splice(6..8, field.to_be_bytes());
+        packet
+    }
+
+    fn fragment6(offset: u16, next_header: u8, mut packet: Vec<u8>) -> Vec<u8> {
+        packet[6] = 44;
+        let [high, low] = offset.to_be_bytes();
+        packet.splice(40..40, [next_header, 0, high, low, 0, 0, 0, 1]);
+        packet
+    }
+
     fn received(packet_type: u8, octets: Vec<u8>) -> Frame {
         Frame { protocol: 0x86dd, vlan_tag: None, packet_type, octets }
     }
@@ -652,8 +1045,18 @@ mod tests {
                     Some(value) => a = value,
                     None => return 0,
                 },
+                // LD H IND
+                0x48 => match load(&octets, x + k, 2) {
+                    Some(value) => a = value,
+                    None => return 0,
+                },
                 // LDX W IMM
                 0x01 => x = k,
+                // LDX B MSH
+                0xb1 => match load(&octets, k, 1) {
+                    Some(value) => x = (value & 0xf) * 4,
+                    None => return 0,
+                },
                 // MISC TAX
                 0x07 => x = a,
                 // ALU ADD K, ALU AND K, ALU LSH K

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
@@ -29,13 +29,13 @@ pub enum GroupError {
     /// No further socket could be opened to hold memberships.
     #[error("cannot open a socket to hold multicast memberships")]
     Open(#[source] io::Error),
-    /// The link has gone, or has no IPv6.
-    #[error("cannot join {group}: link {ifindex} has gone or has IPv6 disabled")]
+    /// The link has gone, or does not have that version of IP.
+    #[error("cannot join {group}: link {ifindex} has gone or has {} disabled", version(*group))]
     NoLink {
         /// Interface index of the link.
         ifindex: u32,
         /// The group.
-        group: Ipv6Addr,
+        group: IpAddr,
         /// The kernel's word.
         source: io::Error,
     },
@@ -45,7 +45,7 @@ pub enum GroupError {
         /// Interface index of the link.
         ifindex: u32,
         /// The group.
-        group: Ipv6Addr,
+        group: IpAddr,
         /// Why.
         source: io::Error,
     },
@@ -144,6 +144,60 @@ impl Drop for Memberships {
     }
 }
 
+/// Memberships in a few groups of IPv4 and IPv6 on one link, which needs no address for that.
+///
+/// They end with the value, or with the link.
+#[derive(Debug)]
+pub struct LinkGroups {
+    socket: OwnedFd,
+    ifindex: u32,
+    joined: Vec<IpAddr>,
+}
+
+impl LinkGroups {
+    /// Starts with no memberships on the link `ifindex`.
+    ///
+    /// # Errors
+    ///
+    /// [`GroupError::Open`].
+    pub fn new(ifindex: u32) -> Result<Self, GroupError> {
+        let socket = open().map_err(|errno| GroupError::Open(errno.into()))?;
+        Ok(Self { socket, ifindex, joined: Vec::new() })
+    }
+
+    /// Joins `group` if it is not joined.
+    ///
+    /// # Errors
+    ///
+    /// [`GroupError`], after which the group is not joined.
+    pub fn join(&mut self, group: IpAddr) -> Result<(), GroupError> {
+        if self.joined.contains(&group) {
+            return Ok(());
+        }
+        let (socket, ifindex) = (&self.socket, self.ifindex);
+        match group {
+            IpAddr::V4(group) => {
+                let any = Ipv4Addr::UNSPECIFIED;
+                sockopt::set_ip_add_membership_with_ifindex(socket, &group, &any, ifindex)
+            }
+            IpAddr::V6(group) => sockopt::set_ipv6_add_membership(socket, &group, ifindex),
+        }
+        .map_err(|errno| refusal(ifindex, group, errno))?;
+        self.joined.push(group);
+        Ok(())
+    }
+
+    /// Counts the groups joined.
+    pub fn len(&self) -> usize {
+        self.joined.len()
+    }
+
+    /// Tells whether no group is joined.
+    pub fn is_empty(&self) -> bool {
+        self.joined.is_empty()
+    }
+}
+
 /// One socket with its share of the memberships.
 #[derive(Debug)]
 struct Shard {
@@ -155,9 +209,7 @@ struct Shard {
 
 impl Shard {
     fn open() -> Result<Self, Errno> {
-        let socket =
-            socket_with(AddressFamily::INET6, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
-        Ok(Self { socket, members: 0, full: false })
+        Ok(Self { socket: open()?, members: 0, full: false })
     }
 
     fn join(&mut self, ifindex: u32, group: Ipv6Addr) -> Result<(), Errno> {
@@ -174,8 +226,17 @@ impl Shard {
     }
 }
 
-fn refusal(ifindex: u32, group: Ipv6Addr, errno: Errno) -> GroupError {
-    let source = errno.into();
+/// Opens a socket that is never bound, so that it receives nothing.
+fn open() -> Result<OwnedFd, Errno> {
+    socket_with(AddressFamily::INET6, SocketType::DGRAM, SocketFlags::CLOEXEC, None)
+}
+
+fn version(group: IpAddr) -> &'static str {
+    if group.is_ipv4() { "IPv4" } else { "IPv6" }
+}
+
+fn refusal(ifindex: u32, group: impl Into<IpAddr>, errno: Errno) -> GroupError {
+    let (group, source) = (group.into(), errno.into());
     match errno {
         Errno::NODEV | Errno::ADDRNOTAVAIL => GroupError::NoLink { ifindex, group, source },
         _ => GroupError::Join { ifindex, group, source },

@@ -16,6 +16,8 @@ pub mod netlink;
 pub mod netns;
 pub mod packet;
 pub mod poller;
+mod raw_option;
+pub mod reserved_port;
 pub mod sandbox;
 pub mod signal;
 pub mod sysctl;

@@ -1,35 +1,38 @@
-//! Opens packet sockets that see the Neighbor Discovery of one link and little else.
+//! Opens packet sockets that see the Neighbor Discovery of one link, or the datagrams by which
+//! services are found there, and little else.
 
 use std::cell::Cell;
 use std::io;
 use std::mem::{self, MaybeUninit};
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
 
 use ipnet::Ipv6Net;
+use magpie_wire::LinkAddr;
+use magpie_wire::datagram::{MDNS_GROUP_V4, MDNS_GROUP_V6, MDNS_PORT, group_lladdr};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with, sockopt};
 
 use crate::filter;
 use crate::framing::Framing;
+use crate::raw_option::{attach_filter, set_option};
 
 /// A packet socket on one link, non-blocking.
 ///
-/// It receives what the module's filter accepts: Neighbor Discovery, MLD queries and reports, and
-/// Multicast Router Solicitations from the link, and of what this host itself sends, Neighbor
-/// Solicitations and Destination Unreachable (no route, no neighbor), and on links without
-/// link-layer addresses what [`PacketSocket::watch`] names. It never receives what was sent through
-/// itself, nor what was sent to another station. Frames are received with
-/// [`crate::batch::RecvBatch`] and sent with [`crate::batch::SendBatch`].
+/// It receives what the module's filter accepts for its [`Purpose`]. It never receives what was
+/// sent through itself, nor what was sent to another station. Frames are received with
+/// [`crate::batch::RecvBatch`] and sent with [`crate::batch::SendBatch`] or [`crate::batch::send`].
 ///
-/// While it is open, an Ethernet link receives all multicast, also after the link went down and up.
+/// While it is open, an Ethernet link receives what it is for, also after the link went down and up:
+/// all multicast, or the groups of the services.
 #[derive(Debug)]
 pub struct PacketSocket {
     fd: OwnedFd,
     /// The kernel takes interface indices as signed numbers, and gives out positive ones.
     ifindex: i32,
     framing: Framing,
+    purpose: Purpose,
     promiscuous: bool,
     watched: Watched,
     /// The kernel forgets its counts when it is asked for them.
@@ -48,6 +51,34 @@ pub struct SocketOptions {
     /// Makes the link receive frames for all stations: some drivers and their firmware lose
     /// multicast otherwise. What the socket receives is the same.
     pub promiscuous: bool,
+    /// What it is to receive.
+    pub purpose: Purpose,
+}
+
+/// What a socket receives.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Purpose {
+    /// Neighbor Discovery, MLD queries and reports, and Multicast Router Solicitations from the
+    /// link; of what this host itself sends, Neighbor Solicitations and Destination Unreachable (no
+    /// route, no neighbor), and on links without link-layer addresses what
+    /// [`PacketSocket::watch`] names.
+    #[default]
+    NeighborDiscovery,
+    /// Datagrams by which services are found, from the link only.
+    Services(Services),
+}
+
+/// Which datagrams are received: those to the groups of multicast DNS (RFC 6762 section 3) in any
+/// case, over IPv4 and IPv6.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Services {
+    /// The port of this host that answers come to, which one socket asked for on behalf of others.
+    /// They come from port 5353, unless other services are wanted.
+    pub replies: Option<u16>,
+    /// Datagrams to the groups of SSDP (`UPnP` Device Architecture section 1).
+    pub ssdp: bool,
+    /// Datagrams to the groups of WS-Discovery.
+    pub ws_discovery: bool,
 }
 
 /// What is watched on a link without link-layer addresses.
@@ -167,6 +198,7 @@ impl PacketSocket {
             fd,
             ifindex: index,
             framing,
+            purpose: options.purpose,
             promiscuous: false,
             watched: Watched::default(),
             counted: Cell::default(),
@@ -175,14 +207,9 @@ impl PacketSocket {
         };
         socket.bind(0)?;
         socket.check_framing()?;
-        socket.enlarge_buffer()?;
-        match framing {
-            Framing::Ethernet => {
-                socket.attach_filter(&mut filter::ETHERNET.to_vec())?;
-                socket.lock_filter()?;
-                socket.change_membership(libc::PACKET_ADD_MEMBERSHIP, libc::PACKET_MR_ALLMULTI)?;
-            }
-            Framing::Bare => socket.attach_watching_filter(&Watched::default())?,
+        match options.purpose {
+            Purpose::NeighborDiscovery => socket.prepare_for_neighbors()?,
+            Purpose::Services(services) => socket.prepare_for_services(services)?,
         }
         socket.set_promiscuous(options.promiscuous)?;
         socket.bind(ETH_P_ALL)?;
@@ -228,7 +255,7 @@ impl PacketSocket {
         }
         let change =
             if promiscuous { libc::PACKET_ADD_MEMBERSHIP } else { libc::PACKET_DROP_MEMBERSHIP };
-        self.change_membership(change, libc::PACKET_MR_PROMISC)?;
+        self.change_membership(change, libc::PACKET_MR_PROMISC, None)?;
         self.promiscuous = promiscuous;
         Ok(())
     }
@@ -241,6 +268,11 @@ impl PacketSocket {
     /// Returns what frames on the link begin with.
     pub fn framing(&self) -> Framing {
         self.framing
+    }
+
+    /// Whether frames may come whose UDP checksum a device has been left to fill in.
+    pub(crate) fn completes_checksums(&self) -> bool {
+        matches!(self.purpose, Purpose::Services(_))
     }
 
     /// Takes what the kernel has counted since the last call.
@@ -322,12 +354,46 @@ impl PacketSocket {
         }
     }
 
-    /// Returns where to send frames that do not tell it themselves.
+    /// Returns where to send frames like `frame`, if they do not tell it themselves.
     ///
     /// Devices without a link-layer header look at the protocol that goes with a packet: some of
     /// them drop what is not said to be IPv6.
-    pub(crate) fn destination(&self) -> Option<libc::sockaddr_ll> {
-        (self.framing == Framing::Bare).then(|| self.address_for(ETH_P_IPV6))
+    pub(crate) fn destination(&self, frame: &[u8]) -> Option<libc::sockaddr_ll> {
+        let is_ipv4 = frame.first().is_some_and(|octet| octet >> 4 == 4);
+        let protocol = if is_ipv4 { ETH_P_IP } else { ETH_P_IPV6 };
+        (self.framing == Framing::Bare).then(|| self.address_for(protocol))
+    }
+
+    /// Has the socket receive Neighbor Discovery.
+    fn prepare_for_neighbors(&self) -> Result<(), PacketError> {
+        self.enlarge_buffer(RECEIVE_BUFFER)?;
+        match self.framing {
+            Framing::Ethernet => {
+                self.attach_filter(&mut filter::ETHERNET.to_vec())?;
+                self.lock_filter()?;
+                self.change_membership(libc::PACKET_ADD_MEMBERSHIP, libc::PACKET_MR_ALLMULTI, None)
+            }
+            Framing::Bare => self.attach_watching_filter(&Watched::default()),
+        }
+    }
+
+    /// Has the socket receive datagrams of services.
+    fn prepare_for_services(&self, services: Services) -> Result<(), PacketError> {
+        self.enlarge_buffer(SERVICES_RECEIVE_BUFFER)?;
+        self.attach_filter(&mut filter::datagrams(self.framing, &services.ports()))?;
+        self.lock_filter()?;
+        let on: libc::c_int = 1;
+        // The filter does the same, at the price of a copy; kernels before 4.20 know no better.
+        let _ = set_option(&self.fd, libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, &on);
+        self.set_option("ask for notes by", libc::SOL_PACKET, libc::PACKET_AUXDATA, &on)?;
+        if self.framing == Framing::Ethernet {
+            for group in services.groups() {
+                let lladdr = Some(group_lladdr(group));
+                let change = libc::PACKET_ADD_MEMBERSHIP;
+                self.change_membership(change, libc::PACKET_MR_MULTICAST, lladdr)?;
+            }
+        }
+        Ok(())
     }
 
     /// Binds to the link; with protocol 0 the socket knows its link, but receives nothing.
@@ -391,10 +457,7 @@ impl PacketSocket {
 
     /// Attaches a filter in the place of the one that is there, in one step.
     fn attach_filter(&self, program: &mut [libc::sock_filter]) -> Result<(), PacketError> {
-        let length = u16::try_from(program.len()).unwrap_or(u16::MAX);
-        let raw = libc::sock_fprog { len: length, filter: program.as_mut_ptr() };
-        // The kernel copies the program during the call, and `program` lives beyond it.
-        self.set_option("filter", libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &raw)
+        attach_filter(&self.fd, program).map_err(|errno| self.failure("filter", errno))
     }
 
     fn lock_filter(&self) -> Result<(), PacketError> {
@@ -403,19 +466,28 @@ impl PacketSocket {
     }
 
     /// Makes room for a burst: beyond the system's limit where the process may.
-    fn enlarge_buffer(&self) -> Result<(), PacketError> {
-        sockopt::set_socket_recv_buffer_size_force(&self.fd, RECEIVE_BUFFER)
-            .or_else(|_| sockopt::set_socket_recv_buffer_size(&self.fd, RECEIVE_BUFFER))
+    fn enlarge_buffer(&self, octets: usize) -> Result<(), PacketError> {
+        sockopt::set_socket_recv_buffer_size_force(&self.fd, octets)
+            .or_else(|_| sockopt::set_socket_recv_buffer_size(&self.fd, octets))
             .map_err(|errno| self.failure("enlarge the receive buffer of", errno))
     }
 
     /// Makes the link receive more than what is for this host, or no longer so.
-    fn change_membership(&self, change: libc::c_int, kind: libc::c_int) -> Result<(), PacketError> {
+    fn change_membership(
+        &self,
+        change: libc::c_int,
+        kind: libc::c_int,
+        group: Option<LinkAddr>,
+    ) -> Result<(), PacketError> {
+        let mut mr_address = [0; 8];
+        for (octet, group) in mr_address.iter_mut().zip(group.map_or([0; 6], |group| group.0)) {
+            *octet = group;
+        }
         let request = libc::packet_mreq {
             mr_ifindex: self.ifindex,
             mr_type: u16::try_from(kind).unwrap_or(u16::MAX),
-            mr_alen: 0,
-            mr_address: [0; 8],
+            mr_alen: if group.is_some() { LLADDR_LEN } else { 0 },
+            mr_address,
         };
         self.set_option("change what is received by", libc::SOL_PACKET, change, &request)
     }
@@ -427,17 +499,7 @@ impl PacketSocket {
         option: libc::c_int,
         value: &T,
     ) -> Result<(), PacketError> {
-        // SAFETY: `value` is a valid value of the given size that is read during the call only.
-        let result = unsafe {
-            libc::setsockopt(
-                self.fd.as_raw_fd(),
-                level,
-                option,
-                ptr::from_ref(value).cast(),
-                socket_length::<T>(),
-            )
-        };
-        self.check(attempt, result)
+        set_option(&self.fd, level, option, value).map_err(|errno| self.failure(attempt, errno))
     }
 
     /// Turns the result of a system call into an error that says what was tried.
@@ -454,6 +516,23 @@ impl PacketSocket {
             Errno::NODEV | Errno::NXIO => PacketError::NoLink { ifindex, source: errno.into() },
             _ => PacketError::System { attempt, ifindex, source: errno.into() },
         }
+    }
+}
+
+impl Services {
+    /// The groups of these services.
+    pub fn groups(self) -> impl Iterator<Item = IpAddr> {
+        let others = (self.ssdp || self.ws_discovery)
+            .then_some([IpAddr::V4(SSDP_GROUP_V4), IpAddr::V6(SSDP_GROUP_V6)]);
+        let mdns = [IpAddr::V4(MDNS_GROUP_V4), IpAddr::V6(MDNS_GROUP_V6)];
+        mdns.into_iter().chain(others.into_iter().flatten())
+    }
+
+    fn ports(self) -> filter::Ports {
+        let others =
+            [self.ssdp.then_some(SSDP_PORT), self.ws_discovery.then_some(WS_DISCOVERY_PORT)];
+        let has_others = others != [None; 2];
+        filter::Ports { others, own: self.replies, own_from: (!has_others).then_some(MDNS_PORT) }
     }
 }
 
@@ -475,7 +554,7 @@ pub(crate) fn empty_address() -> libc::sockaddr_ll {
 }
 
 /// Returns the size of a `T` as the socket calls take it.
-fn socket_length<T>() -> libc::socklen_t {
+pub(crate) fn socket_length<T>() -> libc::socklen_t {
     libc::socklen_t::try_from(size_of::<T>()).unwrap_or(0)
 }
 
@@ -492,9 +571,22 @@ const FULL_BATCHES: u32 = 64;
 /// Room for some 5000 frames, as the kernel counts them.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
+/// The same for datagrams of services, which are rare.
+const SERVICES_RECEIVE_BUFFER: usize = 1 << 20;
+
+/// `UPnP` Device Architecture section 1, WS-Discovery 1.1 section 2.4: the groups and ports of both.
+const SSDP_GROUP_V4: Ipv4Addr = Ipv4Addr::new(239, 255, 255, 250);
+const SSDP_GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x0c);
+const SSDP_PORT: u16 = 1900;
+const WS_DISCOVERY_PORT: u16 = 3702;
+
+/// Octets of a link-layer address, as the kernel wants to be told.
+const LLADDR_LEN: u16 = 6;
+
 /// Every protocol, and what this host itself sends, which no narrower choice includes.
 const ETH_P_ALL: u16 = 0x0003;
 
+const ETH_P_IP: u16 = 0x0800;
 const ETH_P_IPV6: u16 = 0x86dd;
 
 const AF_PACKET: libc::sa_family_t = 17;

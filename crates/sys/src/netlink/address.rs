@@ -1,4 +1,4 @@
-//! IPv6 addresses of links.
+//! IPv6 and IPv4 addresses of links.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -12,7 +12,7 @@ use netlink_bindings::rt_addr::{
 use super::Batch;
 use super::batch::{ACK, CREATE, DUMP, EXCLUSIVE, REPLACE};
 
-/// An address of a link.
+/// An IPv6 address of a link.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AddressEvent {
     /// The link.
@@ -29,6 +29,17 @@ pub struct AddressEvent {
     pub preferred_lifetime: Option<Duration>,
     /// What is left of the valid lifetime; `None` for ever.
     pub valid_lifetime: Option<Duration>,
+}
+
+/// An IPv4 address of a link.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Ipv4AddressEvent {
+    /// The link.
+    pub ifindex: u32,
+    /// The address.
+    pub address: Ipv4Addr,
+    /// Bits of the prefix that is on-link.
+    pub prefix_len: u8,
 }
 
 impl AddressEvent {
@@ -149,33 +160,47 @@ impl Batch {
     /// Takes an address from a link; returns the sequence number.
     pub fn delete_address(&mut self, ifindex: u32, address: Ipv6Addr, prefix_len: u8) -> u32 {
         self.push(DELETE, ACK, |buffer| {
-            OpDeladdrDo::encode_request(buffer, &header(ifindex, prefix_len))
+            OpDeladdrDo::encode_request(buffer, &header(AF_INET6, ifindex, prefix_len))
                 .push_local(IpAddr::V6(address));
         })
     }
 
-    /// Gives a new IPv4 address to a link; returns the sequence number. The kernel refuses it with
-    /// `EEXIST` if the link has it already.
+    /// Gives an IPv4 address to a link; returns the sequence number. The kernel refuses it with
+    /// `EEXIST` if the link has it already with that prefix.
     pub fn add_address4(&mut self, ifindex: u32, address: Ipv4Addr, prefix_len: u8) -> u32 {
         self.push(NEW, ACK | CREATE | EXCLUSIVE, |buffer| {
-            let mut header = header(ifindex, prefix_len);
-            header.ifa_family = AF_INET;
-            OpNewaddrDo::encode_request(buffer, &header)
+            OpNewaddrDo::encode_request(buffer, &header(AF_INET, ifindex, prefix_len))
                 .push_local(IpAddr::V4(address))
                 .push_address(IpAddr::V4(address));
         })
     }
 
+    /// Takes an IPv4 address from a link; returns the sequence number.
+    pub fn delete_address4(&mut self, ifindex: u32, address: Ipv4Addr, prefix_len: u8) -> u32 {
+        self.push(DELETE, ACK, |buffer| {
+            OpDeladdrDo::encode_request(buffer, &header(AF_INET, ifindex, prefix_len))
+                .push_local(IpAddr::V4(address));
+        })
+    }
+
     pub(crate) fn dump_addresses(&mut self) -> u32 {
+        self.dump_addresses_of(AF_INET6)
+    }
+
+    pub(crate) fn dump_ipv4_addresses(&mut self) -> u32 {
+        self.dump_addresses_of(AF_INET)
+    }
+
+    fn dump_addresses_of(&mut self, family: u8) -> u32 {
         self.push(GET, DUMP, |buffer| {
-            OpGetaddrDump::encode_request(buffer, &header(0, 0));
+            OpGetaddrDump::encode_request(buffer, &header(family, 0, 0));
         })
     }
 
     fn push_new_address(&mut self, new: &NewAddress, flags: u16) -> u32 {
         self.push(NEW, flags, |buffer| {
             let attributes =
-                OpNewaddrDo::encode_request(buffer, &header(new.ifindex, new.prefix_len))
+                OpNewaddrDo::encode_request(buffer, &header(AF_INET6, new.ifindex, new.prefix_len))
                     .push_local(IpAddr::V6(new.address))
                     .push_address(IpAddr::V6(new.address))
                     .push_flags(new.flags.0);
@@ -224,13 +249,29 @@ pub(crate) fn decode(payload: &[u8]) -> Option<AddressEvent> {
     })
 }
 
+pub(crate) fn decode_ipv4(payload: &[u8]) -> Option<Ipv4AddressEvent> {
+    if payload.len() < Ifaddrmsg::len() {
+        return None;
+    }
+    let (header, attributes) = OpNewaddrDo::decode_request(payload);
+    if header.ifa_family != AF_INET {
+        return None;
+    }
+    // The other attribute is the peer's address, or the prefix.
+    let address = attributes.flatten().find_map(|attribute| match attribute {
+        AddrAttrs::Local(IpAddr::V4(value)) => Some(value),
+        _ => None,
+    })?;
+    Some(Ipv4AddressEvent { ifindex: header.ifa_index, address, prefix_len: header.ifa_prefixlen })
+}
+
 fn lifetime(seconds: u32) -> Option<Duration> {
     (seconds != u32::MAX).then(|| Duration::from_secs(u64::from(seconds)))
 }
 
-fn header(ifindex: u32, prefix_len: u8) -> Ifaddrmsg {
+fn header(family: u8, ifindex: u32, prefix_len: u8) -> Ifaddrmsg {
     let mut header = Ifaddrmsg::new();
-    header.ifa_family = AF_INET6;
+    header.ifa_family = family;
     header.ifa_prefixlen = prefix_len;
     header.ifa_index = ifindex;
     header
@@ -242,5 +283,5 @@ pub(crate) const NEW: u16 = 20;
 pub(crate) const DELETE: u16 = 21;
 /// `RTM_GETADDR`.
 const GET: u16 = 22;
-const AF_INET: u8 = 2;
+pub(crate) const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;

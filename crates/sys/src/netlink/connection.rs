@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::message::DONE;
 use super::{
-    AddressEvent, Batch, Change, Errno, Event, Family, KernelError, LinkEvent, NeighborEvent,
-    NetlinkError, NetlinkSocket, RouteEvent,
+    AddressEvent, Batch, Change, Errno, Event, Family, Ipv4AddressEvent, KernelError, LinkEvent,
+    NeighborEvent, NetlinkError, NetlinkSocket, RouteEvent,
 };
 
 /// A netlink socket for links and routes, used by one caller who waits for each answer.
@@ -100,6 +100,18 @@ impl Connection {
     pub fn addresses(&mut self) -> Result<Vec<AddressEvent>, NetlinkError> {
         self.dump("list the addresses", Batch::dump_addresses, |event| match event {
             Event::Address(Change::Present(address)) => Some(address),
+            _ => None,
+        })
+    }
+
+    /// All IPv4 addresses of the namespace.
+    ///
+    /// # Errors
+    ///
+    /// [`NetlinkError`].
+    pub fn ipv4_addresses(&mut self) -> Result<Vec<Ipv4AddressEvent>, NetlinkError> {
+        self.dump("list the IPv4 addresses", Batch::dump_ipv4_addresses, |event| match event {
+            Event::Ipv4Address(Change::Present(address)) => Some(address),
             _ => None,
         })
     }

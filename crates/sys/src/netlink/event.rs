@@ -1,9 +1,10 @@
 //! What the kernel announces, as plain values.
 
+use super::address::AF_INET;
 use super::message::Message;
 use super::{
-    AddressEvent, ForwardingEvent, LinkEvent, NeighborEvent, RouteEvent, address, link, neighbor,
-    netconf, route,
+    AddressEvent, ForwardingEvent, Ipv4AddressEvent, LinkEvent, NeighborEvent, RouteEvent, address,
+    link, neighbor, netconf, route,
 };
 
 /// Something that is there, new or changed, or that is gone.
@@ -31,6 +32,8 @@ pub enum Event {
     Link(Change<LinkEvent>),
     /// An IPv6 address of a link.
     Address(Change<AddressEvent>),
+    /// An IPv4 address of a link.
+    Ipv4Address(Change<Ipv4AddressEvent>),
     /// An IPv6 route.
     Route(Change<RouteEvent>),
     /// An IPv6 neighbor, or a request to resolve one.
@@ -53,6 +56,12 @@ impl Event {
         Some(match message.kind {
             link::NEW => Self::Link(Change::Present(link::decode(payload)?)),
             link::DELETE => Self::Link(Change::Absent(link::decode(payload)?)),
+            address::NEW if payload.first() == Some(&AF_INET) => {
+                Self::Ipv4Address(Change::Present(address::decode_ipv4(payload)?))
+            }
+            address::DELETE if payload.first() == Some(&AF_INET) => {
+                Self::Ipv4Address(Change::Absent(address::decode_ipv4(payload)?))
+            }
             address::NEW => Self::Address(Change::Present(address::decode(payload)?)),
             address::DELETE => Self::Address(Change::Absent(address::decode(payload)?)),
             route::NEW => Self::Route(Change::Present(route::decode(payload)?)),
@@ -79,7 +88,6 @@ const RULE_DELETE: u16 = 33;
 const NEXTHOP_NEW: u16 = 104;
 /// `RTM_DELNEXTHOP`.
 const NEXTHOP_DELETE: u16 = 105;
-const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ mod socket;
 
 pub use rustix::io::Errno;
 
-pub use address::{AddressEvent, AddressFlags, NewAddress};
+pub use address::{AddressEvent, AddressFlags, Ipv4AddressEvent, NewAddress};
 pub use batch::Batch;
 pub use connection::Connection;
 pub use error::{KernelError, NetlinkError};

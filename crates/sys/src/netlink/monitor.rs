@@ -14,6 +14,8 @@ pub enum Group {
     Link,
     /// IPv6 addresses of links.
     Address,
+    /// IPv4 addresses of links.
+    Ipv4Address,
     /// IPv6 routes.
     Route,
     /// Neighbors of all families; only IPv6 ones are passed on.
@@ -28,9 +30,10 @@ pub enum Group {
 
 impl Group {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Link,
         Self::Address,
+        Self::Ipv4Address,
         Self::Route,
         Self::Neighbor,
         Self::PolicyRule,
@@ -43,6 +46,7 @@ impl Group {
         match self {
             Self::Link => 1,
             Self::Neighbor => 3,
+            Self::Ipv4Address => 5,
             Self::Address => 9,
             Self::Route => 11,
             Self::PolicyRule => 19,
@@ -57,6 +61,7 @@ impl fmt::Display for Group {
         f.write_str(match self {
             Self::Link => "links",
             Self::Address => "addresses",
+            Self::Ipv4Address => "IPv4 addresses",
             Self::Route => "routes",
             Self::Neighbor => "neighbors",
             Self::PolicyRule => "rules of policy routing",
@@ -80,15 +85,22 @@ impl Monitor {
     ///
     /// [`NetlinkError`].
     pub fn open(groups: &[Group]) -> Result<Self, NetlinkError> {
-        let socket = NetlinkSocket::open(Family::Route)?;
-        for &group in groups {
-            match socket.join(group.number()) {
-                // Before Linux 5.3 there is neither the group nor anything to tell of.
-                Err(error) if group == Group::Nexthop && is_unknown(&error) => {}
-                joined => joined.map_err(|source| NetlinkError::Join { group, source })?,
-            }
+        let monitor = Self { socket: NetlinkSocket::open(Family::Route)? };
+        groups.iter().try_for_each(|group| monitor.join(*group))?;
+        Ok(monitor)
+    }
+
+    /// Subscribes to another group.
+    ///
+    /// # Errors
+    ///
+    /// [`NetlinkError::Join`].
+    pub fn join(&self, group: Group) -> Result<(), NetlinkError> {
+        match self.socket.join(group.number()) {
+            // Before Linux 5.3 there is neither the group nor anything to tell of.
+            Err(error) if group == Group::Nexthop && is_unknown(&error) => Ok(()),
+            joined => joined.map_err(|source| NetlinkError::Join { group, source }),
         }
-        Ok(Self { socket })
     }
 
     /// Asks for a receive buffer of `bytes` octets instead of the usual 8 MiB.
