@@ -25,12 +25,13 @@ impl Engine {
                 self.on_address_gone(link, address);
                 self.on_addresses_changed(now);
             }
-            KernelEvent::Address4 { .. } | KernelEvent::Address4Gone { .. } => {}
             KernelEvent::Route { target, link: Some(link), own: true } => {
                 self.on_own_route(target, link, now);
             }
             // A route of our protocol out of another link is another relay's.
-            KernelEvent::Route { link: None, own: true, .. }
+            KernelEvent::Address4 { .. }
+            | KernelEvent::Address4Gone { .. }
+            | KernelEvent::Route { link: None, own: true, .. }
             | KernelEvent::RouteGone { link: None, own: true, .. } => {}
             KernelEvent::Route { target, link, own: false } => {
                 self.fib.forget(target);

@@ -2,17 +2,17 @@
 
 use magpie_config::model;
 use magpie_control::{Event, EventKind};
-use magpie_engine::{Instant, KernelEvent, LinkId};
+use magpie_engine::{Instant, KernelEvent, LinkId, OtherService};
 use magpie_sys::framing::Framing;
 use magpie_sys::guard::GuardedLink;
-use magpie_sys::packet::{PacketError, SocketOptions};
+use magpie_sys::packet::{PacketError, Purpose, Services, SocketOptions};
 use magpie_sys::poller::Interest;
 
 use crate::Chain;
 use crate::journal::link_name;
 use crate::links::{self, Device, News};
 use crate::obstacle::Obstacle;
-use crate::port::Port;
+use crate::port::{Channel, Port, PortId};
 use crate::relay::Relay;
 use crate::service::{Service, Source};
 
@@ -43,13 +43,21 @@ impl Service {
         is_incomplete
     }
 
-    /// Opens the sockets of a relay's links that have none yet, and tells the engine of all of them.
+    /// Opens the sockets of a relay's links that have none yet, closes those that are for nothing any
+    /// longer, and tells the engine of all links.
     pub(crate) fn serve_links(&mut self, relay: usize, now: Instant) {
         let Some(serving) = self.relays.get(relay) else { return };
         let present: Vec<u32> = serving.links.devices().map(|device| device.ifindex).collect();
         for ifindex in present {
-            if self.attach(relay, LinkId(ifindex), now) {
+            let mut is_news = false;
+            for channel in Channel::ALL {
+                is_news |= self.attach(relay, channel.of(LinkId(ifindex)), now);
+            }
+            if is_news {
                 self.tell_link(relay, ifindex, None, now);
+            }
+            if let Some(serving) = self.relays.get_mut(relay) {
+                serving.join_services(LinkId(ifindex), now);
             }
             self.feed_link(relay, ifindex, now);
         }
@@ -63,64 +71,75 @@ impl Service {
                 continue;
             }
             let links: Vec<LinkId> = links.devices().map(Device::id).collect();
-            for link in links {
-                if self.attach(relay, link, now) {
-                    self.feed_link(relay, link.0, now);
-                    self.tell_reopened(relay, link, now);
+            for id in links.iter().flat_map(|link| Channel::ALL.map(|channel| channel.of(*link))) {
+                if self.attach(relay, id, now) {
+                    self.feed_link(relay, id.link.0, now);
+                    self.tell_reopened(relay, id.link, now);
                     // News may have been lost with it.
                     self.resync_soon(now);
+                }
+            }
+            if let Some(serving) = self.relays.get_mut(relay) {
+                for link in links {
+                    serving.join_services(link, now);
                 }
             }
         }
     }
 
-    /// Opens a link's socket anew, which failed for this reason. If that `may_be_well` it is done at
+    /// Opens a socket anew, which failed for this reason. If that `may_be_well` it is done at
     /// once for the first time; frames that are lost meanwhile are asked for again by who sent them.
     pub(crate) fn reopen(
         &mut self,
         relay: usize,
-        link: LinkId,
+        id: PortId,
         reason: &str,
         may_be_well: bool,
         now: Instant,
     ) {
         let Some(serving) = self.relays.get_mut(relay) else { return };
-        let at = serving.ports.fail(link, reason.to_owned(), may_be_well, now);
+        let link = id.link;
+        let at = serving.ports.fail(id, reason.to_owned(), may_be_well, now);
         tracing::warn!(
             link = link_name(&serving.links, link),
             reason,
             "a packet socket failed; opening it anew"
         );
-        if at <= now && self.attach(relay, link, now) {
+        if at <= now && self.attach(relay, id, now) {
+            if let Some(serving) = self.relays.get_mut(relay) {
+                serving.join_services(link, now);
+            }
             return self.tell_reopened(relay, link, now);
         }
         self.feed_link(relay, link.0, now);
         self.tell_link(relay, link.0, None, now);
     }
 
-    /// Opens the socket of a link if it is not open as it should be; tells whether that was done.
-    fn attach(&mut self, index: usize, link: LinkId, now: Instant) -> bool {
-        let Some(relay) = self.relays.get(index) else { return false };
-        let Some(options) = relay.socket_options(link) else { return false };
-        let is_open = relay.ports.get(link).is_some_and(|port| port.options() == options);
-        if is_open || !(relay.ports.get(link).is_some() || relay.ports.is_wanted(link, now)) {
+    /// Opens a socket if it is not open as it should be; tells whether that was done.
+    fn attach(&mut self, index: usize, id: PortId, now: Instant) -> bool {
+        let link = id.link;
+        let Some(relay) = self.relays.get_mut(index) else { return false };
+        let Some(options) = relay.socket_options(id) else {
+            relay.ports.remove(id);
+            return false;
+        };
+        let is_open = relay.ports.get(id).is_some_and(|port| port.options() == options);
+        if is_open || !(relay.ports.get(id).is_some() || relay.ports.is_wanted(id, now)) {
             return false;
         }
-        if let Some(relay) = self.relays.get_mut(index) {
-            // Two sockets cannot be waited for under one token.
-            relay.ports.close(link);
-        }
-        let opened = self.open(link, options);
+        // Two sockets cannot be waited for under one token.
+        relay.ports.close(id);
+        let opened = self.open(id, options);
         let Some(relay) = self.relays.get_mut(index) else { return false };
         match opened {
             Ok(port) => {
-                relay.ports.insert(link, port);
+                relay.ports.insert(id, port);
                 true
             }
             Err(error) => {
-                let is_news = relay.ports.fault(link).is_none();
+                let is_news = relay.ports.fault(id).is_none();
                 let reason = Chain(&error).to_string();
-                relay.ports.fail(link, reason.clone(), false, now);
+                relay.ports.fail(id, reason.clone(), false, now);
                 // A device that has just gone is no matter of concern.
                 if is_news && !matches!(error, PacketError::NoLink { .. }) {
                     let name = link_name(&relay.links, link);
@@ -131,25 +150,25 @@ impl Service {
         }
     }
 
-    /// Opens the socket of a link and has it waited for.
-    pub(crate) fn open(&self, link: LinkId, options: SocketOptions) -> Result<Port, PacketError> {
-        let port = Port::open(link, options)?;
-        let token = Source::Link(link).token();
+    /// Opens a socket and has it waited for.
+    pub(crate) fn open(&self, id: PortId, options: SocketOptions) -> Result<Port, PacketError> {
+        let port = Port::open(id.link, options)?;
+        let token = Source::Port(id).token();
         let watched = self.poller.add(port.socket(), token, Interest::Read);
         watched.map_err(|error| PacketError::System {
             attempt: "watch",
-            ifindex: link.0,
+            ifindex: id.link.0,
             source: std::io::Error::other(error),
         })?;
         Ok(port)
     }
 
-    /// Tells the engine how a link is now. Without a socket it is as good as down.
+    /// Tells the engine how a link is now. Without its most important socket it is as good as down.
     fn feed_link(&mut self, relay: usize, ifindex: u32, now: Instant) {
         let Some(relay) = self.relays.get_mut(relay) else { return };
         let link = LinkId(ifindex);
         if let Some(mut info) = relay.links.info(ifindex) {
-            info.running &= relay.ports.get(link).is_some();
+            info.running &= relay.serves(link);
             relay.feed_kernel(KernelEvent::Link { link, info }, now);
         }
     }
@@ -159,7 +178,7 @@ impl Service {
         let Some(relay) = self.relays.get(relay) else { return };
         let Some((member, device)) = relay.links.by_index(ifindex) else { return };
         let label = member.label(device);
-        let mut detail = match relay.ports.fault(device.id()) {
+        let mut detail = match relay.ports.link_fault(device.id()) {
             Some(reason) => reason.to_owned(),
             None => device.state().to_owned(),
         };
@@ -223,30 +242,78 @@ impl Service {
     /// Makes the guard cover the links that are there.
     pub(crate) fn update_guard(&mut self) {
         let served = self.relays.iter().flat_map(|relay| {
-            relay.links.devices().filter(|device| relay.ports.get(device.id()).is_some())
+            let has_port =
+                |device: &&Device| relay.ports.get(Channel::Neighbors.of(device.id())).is_some();
+            relay.links.devices().filter(has_port)
         });
         let guarded = served.map(|device| GuardedLink {
             ifindex: device.ifindex,
             name: device.name.clone(),
             lladdr: device.lladdr,
         });
-        self.shield.cover(guarded.collect());
+        let guarded = guarded.collect();
+        if self.relays.iter().any(|relay| relay.model.neighbor_discovery) {
+            self.shield.cover(guarded);
+        } else {
+            self.shield.lower();
+        }
     }
 }
 
 impl Relay {
-    /// How the socket of a link of this relay has to be opened.
-    fn socket_options(&self, link: LinkId) -> Option<SocketOptions> {
-        let (member, device) = self.links.by_index(link.0)?;
+    /// Whether the link's socket is there without which nothing is done on it.
+    pub(crate) fn serves(&self, link: LinkId) -> bool {
+        let channel =
+            if self.model.neighbor_discovery { Channel::Neighbors } else { Channel::Services };
+        self.ports.get(channel.of(link)).is_some()
+    }
+
+    /// Joins the groups of services on a link that are not joined yet.
+    pub(crate) fn join_services(&mut self, link: LinkId, now: Instant) {
+        if let Some(reason) = self.ports.join(link, now) {
+            let link = link_name(&self.links, link);
+            tracing::warn!(link, reason, "a switch may keep datagrams of services from a link");
+        }
+    }
+
+    /// How a socket of this relay has to be opened; none if it is for nothing.
+    fn socket_options(&self, id: PortId) -> Option<SocketOptions> {
+        let (member, device) = self.links.by_index(id.link.0)?;
         let configured = self.model.links.iter().find(|link| link.name == member.name);
-        Some(socket_options(device, configured))
+        let purpose = purpose(&self.model, id.channel, self.replies())?;
+        Some(socket_options(device, configured, purpose))
     }
 }
 
-/// How the socket of a device has to be opened that is configured so.
-pub(crate) fn socket_options(device: &Device, configured: Option<&model::Link>) -> SocketOptions {
+/// What the sockets of a relay receive that is configured so; none if there are to be no such
+/// sockets. Answers to what is asked on behalf of others come to the port `replies`.
+pub(crate) fn purpose(
+    relay: &model::Relay,
+    channel: Channel,
+    replies: Option<u16>,
+) -> Option<Purpose> {
+    match channel {
+        Channel::Neighbors => relay.neighbor_discovery.then_some(Purpose::NeighborDiscovery),
+        Channel::Services => {
+            let others = &relay.mdns.as_ref()?.other_services;
+            Some(Purpose::Services(Services {
+                replies,
+                ssdp: others.contains(&OtherService::Ssdp),
+                ws_discovery: others.contains(&OtherService::WsDiscovery),
+            }))
+        }
+    }
+}
+
+/// How a socket has to be opened for a device that is configured so.
+pub(crate) fn socket_options(
+    device: &Device,
+    configured: Option<&model::Link>,
+    purpose: Purpose,
+) -> SocketOptions {
     SocketOptions {
         framing: if device.lladdr.is_some() { Framing::Ethernet } else { Framing::Bare },
         promiscuous: configured.is_some_and(|link| link.options.promiscuous),
+        purpose,
     }
 }

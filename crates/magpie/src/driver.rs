@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use magpie_control::Server;
 use magpie_engine::Instant;
-use magpie_sys::batch::RecvBatch;
 use magpie_sys::poller::{Interest, Ready};
 use magpie_sys::signal::{Signal, SignalError, Signals};
 
 use crate::memory::Saving;
+use crate::port::Batches;
 use crate::service::{Service, ServiceError, Source, now};
 
 /// The daemon at work.
@@ -18,7 +18,7 @@ pub(crate) struct Driver {
     service: Service,
     signals: Signals,
     server: Option<Server>,
-    batch: RecvBatch,
+    batches: Batches,
 }
 
 /// The loop cannot go on.
@@ -43,7 +43,7 @@ impl Driver {
         if let Some(server) = &server {
             service.poller.add(server, Source::Control.token(), Interest::Read)?;
         }
-        Ok(Self { service, signals, server, batch: RecvBatch::new() })
+        Ok(Self { service, signals, server, batches: Batches::default() })
     }
 
     /// Runs until a signal ends it, and cleans up.
@@ -74,14 +74,14 @@ impl Driver {
         // about that.
         ready.sort_unstable_by_key(|event| event.token);
         if is_long_overdue(deadline, self.service.resync_cost(), now) {
-            self.service.resume(&mut self.batch, now);
+            self.service.resume(&mut self.batches, now);
         }
         let mut flow = ControlFlow::Continue(());
         // What was due before the frames came is done before they are looked at.
         self.service.tick(now);
         for event in ready.iter() {
             match Source::of(event.token) {
-                Some(Source::Link(link)) => self.service.receive(link, &mut self.batch, now),
+                Some(Source::Port(id)) => self.service.receive(id, &mut self.batches, now),
                 Some(Source::Kernel) => self.service.read_kernel(now),
                 Some(Source::Signals) => flow = self.read_signals(now)?,
                 Some(Source::Control) => {

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use magpie_sys::netlink::{
-    AddressEvent, Change, Connection, Event, Group, LinkEvent, Monitor, NeighborEvent,
-    NetlinkError, Route, RouteEvent,
+    AddressEvent, Change, Connection, Event, Group, Ipv4AddressEvent, LinkEvent, Monitor,
+    NeighborEvent, NetlinkError, Route, RouteEvent,
 };
 use magpie_sys::sysctl::Sysctl;
 
@@ -18,6 +18,8 @@ pub(crate) struct Kernel {
     monitor: Monitor,
     /// The monitor has failed and tells nothing any longer.
     is_deaf: bool,
+    /// IPv4 addresses are told of, too.
+    hears_ipv4: bool,
     devices: Devices,
 }
 
@@ -26,15 +28,30 @@ pub(crate) struct Kernel {
 pub(crate) struct Snapshot {
     pub(crate) links: Vec<LinkEvent>,
     pub(crate) addresses: Vec<AddressEvent>,
+    /// If they matter.
+    pub(crate) ipv4_addresses: Vec<Ipv4AddressEvent>,
     pub(crate) routes: Vec<RouteEvent>,
     pub(crate) proxies: Vec<NeighborEvent>,
 }
 
 impl Kernel {
-    /// Subscribes in the calling thread's network namespace.
-    pub(crate) fn open() -> Result<Self, NetlinkError> {
-        let monitor = Monitor::open(&Group::ALL)?;
-        Ok(Self { monitor, is_deaf: false, devices: Devices::default() })
+    /// Subscribes in the calling thread's network namespace; to news of IPv4 addresses only if
+    /// `hears_ipv4`.
+    pub(crate) fn open(hears_ipv4: bool) -> Result<Self, NetlinkError> {
+        let monitor = Monitor::open(&groups(hears_ipv4))?;
+        Ok(Self { monitor, is_deaf: false, hears_ipv4, devices: Devices::default() })
+    }
+
+    /// Whether news of IPv4 addresses are heard.
+    pub(crate) fn hears_ipv4(&self) -> bool {
+        self.hears_ipv4
+    }
+
+    /// Subscribes to news of IPv4 addresses as well. What there is has to be read thereafter.
+    pub(crate) fn hear_ipv4(&mut self) -> Result<(), NetlinkError> {
+        self.monitor.join(Group::Ipv4Address)?;
+        self.hears_ipv4 = true;
+        Ok(())
     }
 
     /// Subscribes anew and has the new descriptor waited for by `watch`; everything has to be read
@@ -43,7 +60,7 @@ impl Kernel {
         &mut self,
         watch: impl FnOnce(&Self) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.monitor = Monitor::open(&Group::ALL)?;
+        self.monitor = Monitor::open(&groups(self.hears_ipv4))?;
         watch(self)?;
         self.is_deaf = false;
         Ok(())
@@ -90,8 +107,8 @@ impl AsFd for Kernel {
 }
 
 impl Snapshot {
-    /// Reads everything.
-    pub(crate) fn take() -> Result<Self, NetlinkError> {
+    /// Reads everything, IPv4 addresses only if they matter.
+    pub(crate) fn take(with_ipv4: bool) -> Result<Self, NetlinkError> {
         let mut connection = Connection::open()?;
         let links = connection.links()?;
         let mut proxies = connection.proxy_neighbors()?;
@@ -102,8 +119,9 @@ impl Snapshot {
             everywhere || places.any(|link| answers_by_proxy(&link.name))
         });
         let addresses = connection.addresses()?;
+        let ipv4_addresses = if with_ipv4 { connection.ipv4_addresses()? } else { Vec::new() };
         let routes = connection.routes(None)?;
-        Ok(Self { links, addresses, routes, proxies })
+        Ok(Self { links, addresses, ipv4_addresses, routes, proxies })
     }
 
     /// Complains of host routes that an earlier run with other links may have left behind: those
@@ -146,6 +164,12 @@ impl Snapshot {
             commands.join(" and ")
         ))
     }
+}
+
+/// What there is to subscribe to.
+fn groups(hears_ipv4: bool) -> Vec<Group> {
+    let is_meant = |group: &Group| hears_ipv4 || *group != Group::Ipv4Address;
+    Group::ALL.into_iter().filter(is_meant).collect()
 }
 
 fn answers_by_proxy(link: &str) -> bool {

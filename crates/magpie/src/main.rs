@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod attach;
+mod audience;
 mod check;
 mod cli;
 mod commands;

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 
-use ipnet::Ipv6Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use magpie_engine::{KernelEvent, LinkId};
-use magpie_sys::netlink::{AddressEvent, Change, Event, NeighborEvent, NeighborState, RouteEvent};
+use magpie_sys::netlink::{
+    AddressEvent, Change, Event, Ipv4AddressEvent, NeighborEvent, NeighborState, RouteEvent,
+};
 
 use crate::foreign::{ForeignRoute, ForeignRoutes};
 use crate::kernel::Snapshot;
@@ -45,6 +47,7 @@ impl Outlook {
     pub(crate) fn news(&mut self, event: &Event, links: &Links) -> Option<KernelEvent> {
         match event {
             Event::Address(change) => address(change, links),
+            Event::Ipv4Address(change) => ipv4_address(change, links),
             Event::Route(change) => match route(change, links, self.mark)? {
                 // The acknowledgement has told so already, and it may be out of date by now.
                 KernelEvent::Route { own: true, .. } => None,
@@ -82,6 +85,9 @@ impl Outlook {
         for item in &snapshot.addresses {
             news.extend(address(&Change::Present(item.clone()), links));
         }
+        for item in &snapshot.ipv4_addresses {
+            news.extend(ipv4_address(&Change::Present(*item), links));
+        }
         for item in snapshot.routes.iter().filter(|item| !is_elsewhere(item)) {
             news.extend(match route(&Change::Present(item.clone()), links, self.mark) {
                 Some(KernelEvent::Route { own: false, .. }) => {
@@ -108,6 +114,16 @@ fn address(change: &Change<AddressEvent>, links: &Links) -> Option<KernelEvent> 
             tentative: event.is_tentative() || event.is_duplicate(),
         }),
         Change::Absent(_) => Some(KernelEvent::AddressGone { link, address: event.address }),
+    }
+}
+
+fn ipv4_address(change: &Change<Ipv4AddressEvent>, links: &Links) -> Option<KernelEvent> {
+    let event = change.value();
+    let link = links.id(event.ifindex)?;
+    let address = Ipv4Net::new(event.address, event.prefix_len).ok()?;
+    match change {
+        Change::Present(_) => Some(KernelEvent::Address4 { link, address }),
+        Change::Absent(_) => Some(KernelEvent::Address4Gone { link, address }),
     }
 }
 

@@ -4,18 +4,45 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use magpie_engine::{Instant, LinkId, Transmit, WatchedData};
-use magpie_sys::batch::{RecvBatch, SendBatch, Sent};
+use magpie_engine::{Datagram, Instant, LinkId, Transmit, WatchedData};
+use magpie_sys::batch::{self, Frames, RecvBatch, SendBatch, Sent};
 use magpie_sys::framing::Framing;
-use magpie_sys::packet::{LinkFault, PacketError, PacketSocket, SocketOptions};
+use magpie_sys::packet::{LinkFault, PacketError, PacketSocket, Purpose, SocketOptions};
 
+use crate::audience::Audience;
 use crate::trace;
 
-/// One link's socket, with what went through it.
+/// What a socket of a link is there for. Each link has one of each at most.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Channel {
+    /// Neighbor Discovery.
+    Neighbors,
+    /// Datagrams by which services are found.
+    Services,
+}
+
+/// Which socket: of what link, and what for.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct PortId {
+    pub(crate) link: LinkId,
+    pub(crate) channel: Channel,
+}
+
+/// Buffers to receive in, which all links share.
+#[derive(Debug, Default)]
+pub(crate) struct Batches {
+    neighbors: RecvBatch,
+    /// They are large, and few need them.
+    services: Option<RecvBatch>,
+}
+
+/// One socket of a link, with what went through it.
 #[derive(Debug)]
 pub(crate) struct Port {
     socket: PacketSocket,
     options: SocketOptions,
+    /// The groups of services, where they are received.
+    audience: Option<Audience>,
     outbox: SendBatch,
     sent: Sent,
     received: u64,
@@ -32,7 +59,7 @@ struct Watch {
     told: Option<u64>,
 }
 
-/// What overflowing did to a link, whatever sockets it had.
+/// What overflowing did, whichever socket was there.
 #[derive(Clone, Copy, Debug, Default)]
 struct Overflow {
     count: u64,
@@ -42,16 +69,16 @@ struct Overflow {
 /// The sockets of all links that are there.
 #[derive(Debug, Default)]
 pub(crate) struct Ports {
-    open: BTreeMap<LinkId, Port>,
-    /// Of links whose sockets failed.
-    faults: BTreeMap<LinkId, Fault>,
-    /// Of links whose sockets had no room for all frames.
-    overflows: BTreeMap<LinkId, Overflow>,
+    open: BTreeMap<PortId, Port>,
+    /// Of sockets that failed.
+    faults: BTreeMap<PortId, Fault>,
+    /// Of sockets that had no room for all frames.
+    overflows: BTreeMap<PortId, Overflow>,
     /// Frames for links that have gone.
     astray: u64,
 }
 
-/// What is wrong with a link's socket, or was a while ago.
+/// What is wrong with a socket, or was a while ago.
 #[derive(Debug, Default)]
 struct Fault {
     /// Why there is no socket.
@@ -78,12 +105,38 @@ pub(crate) struct Traffic {
     pub(crate) dropped: u64,
 }
 
+impl Channel {
+    /// All of them.
+    pub(crate) const ALL: [Self; 2] = [Self::Neighbors, Self::Services];
+
+    /// The socket of this kind of a link.
+    pub(crate) fn of(self, link: LinkId) -> PortId {
+        PortId { link, channel: self }
+    }
+}
+
+impl Batches {
+    /// Receives what waits at a socket.
+    pub(crate) fn receive(&mut self, id: PortId, port: &Port) -> Result<Frames<'_>, LinkFault> {
+        let batch = match id.channel {
+            Channel::Neighbors => &mut self.neighbors,
+            Channel::Services => self.services.get_or_insert_with(RecvBatch::for_datagrams),
+        };
+        batch.receive(&port.socket)
+    }
+}
+
 impl Port {
-    /// Opens the link's socket.
+    /// Opens the socket of a link that these options call for.
     pub(crate) fn open(link: LinkId, options: SocketOptions) -> Result<Self, PacketError> {
+        let audience = match options.purpose {
+            Purpose::NeighborDiscovery => None,
+            Purpose::Services(services) => Some(Audience::new(link, services)),
+        };
         Ok(Self {
             socket: PacketSocket::open(link.0, &options)?,
             options,
+            audience,
             outbox: SendBatch::new(),
             sent: Sent::default(),
             received: 0,
@@ -119,6 +172,17 @@ impl Port {
         }
     }
 
+    /// Joins the groups that it is there for and that are not joined yet; what went wrong is told
+    /// when it is another thing than before.
+    fn join(&mut self, now: Instant) -> Option<String> {
+        self.audience.as_mut()?.join(now)
+    }
+
+    fn send(&mut self, datagram: &Datagram) {
+        trace::datagram_sent(datagram, self.options.framing);
+        self.sent += batch::send(&self.socket, &datagram.frame);
+    }
+
     fn put(&mut self, transmit: &Transmit) {
         trace::sent(transmit);
         if self.outbox.slot().is_none() {
@@ -143,41 +207,48 @@ impl Port {
 }
 
 impl Ports {
-    /// Adds a link's socket.
-    pub(crate) fn insert(&mut self, link: LinkId, port: Port) {
-        self.open.insert(link, port);
-        if let Some(fault) = self.faults.get_mut(&link) {
+    /// Adds a socket.
+    pub(crate) fn insert(&mut self, id: PortId, port: Port) {
+        self.open.insert(id, port);
+        if let Some(fault) = self.faults.get_mut(&id) {
             fault.mend();
         }
     }
 
-    /// Closes the socket of a link that is none any longer.
-    pub(crate) fn remove(&mut self, link: LinkId) {
-        self.open.remove(&link);
-        self.faults.remove(&link);
-        self.overflows.remove(&link);
+    /// Closes the sockets of a link that is none any longer.
+    pub(crate) fn remove_link(&mut self, link: LinkId) {
+        for channel in Channel::ALL {
+            self.remove(channel.of(link));
+        }
     }
 
-    /// Closes a link's socket, to open another one.
-    pub(crate) fn close(&mut self, link: LinkId) {
-        if let Some(mut port) = self.open.remove(&link) {
-            let fault = self.faults.entry(link).or_default();
+    /// Closes a socket that is not wanted any longer.
+    pub(crate) fn remove(&mut self, id: PortId) {
+        self.open.remove(&id);
+        self.faults.remove(&id);
+        self.overflows.remove(&id);
+    }
+
+    /// Closes a socket, to open another one.
+    pub(crate) fn close(&mut self, id: PortId) {
+        if let Some(mut port) = self.open.remove(&id) {
+            let fault = self.faults.entry(id).or_default();
             fault.past = fault.past + port.traffic();
         }
     }
 
-    /// Closes a link's socket, if there is one, since it failed or could not be opened; says when to
-    /// open it again. The first time that is at once if `may_be_well` says that it may help; then it
+    /// Closes a socket, if there is one, since it failed or could not be opened; says when to open
+    /// it again. The first time that is at once if `may_be_well` says that it may help; then it
     /// takes longer each time.
     pub(crate) fn fail(
         &mut self,
-        link: LinkId,
+        id: PortId,
         reason: String,
         may_be_well: bool,
         now: Instant,
     ) -> Instant {
-        self.close(link);
-        let fault = self.faults.entry(link).or_default();
+        self.close(id);
+        let fault = self.faults.entry(id).or_default();
         if now.since(fault.last) > PEACE {
             fault.count = 0;
         }
@@ -193,9 +264,19 @@ impl Ports {
         at
     }
 
-    /// Why a link has no socket, if it has none.
-    pub(crate) fn fault(&self, link: LinkId) -> Option<&str> {
-        self.faults.get(&link)?.reason.as_deref()
+    /// Why there is no such socket, if there is none.
+    pub(crate) fn fault(&self, id: PortId) -> Option<&str> {
+        self.faults.get(&id)?.reason.as_deref()
+    }
+
+    /// Why a link lacks a socket, or memberships that it is there for, if it does.
+    pub(crate) fn link_fault(&self, link: LinkId) -> Option<&str> {
+        Channel::ALL.iter().find_map(|channel| self.fault(channel.of(link)))
+    }
+
+    /// What a link lacks that can be done without.
+    pub(crate) fn shortcoming(&self, link: LinkId) -> Option<&str> {
+        self.get(Channel::Services.of(link))?.audience.as_ref()?.shortcoming()
     }
 
     /// Whether a socket is to be opened again by now. What was wrong with links that are not
@@ -204,19 +285,32 @@ impl Ports {
         if self.due().is_none_or(|at| at > now) {
             return false;
         }
-        self.faults.retain(|link, _| served(*link));
+        self.faults.retain(|id, _| served(id.link));
         self.due().is_some_and(|at| at <= now)
     }
 
-    /// When a socket is to be opened again; none while all work.
+    /// When a socket is to be opened again, or a group to be joined; none while all work.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.faults.values().filter_map(|fault| fault.retry_at).min()
+        let sockets = self.faults.values().filter_map(|fault| fault.retry_at);
+        let audiences = self.open.values().filter_map(|port| port.audience.as_ref());
+        sockets.chain(audiences.filter_map(Audience::due)).min()
     }
 
-    /// Takes note that a link's socket had no room for some frames; tells whether that is to be told,
-    /// which it is once a minute at most.
-    pub(crate) fn overflow(&mut self, link: LinkId, now: Instant) -> bool {
-        let overflow = self.overflows.entry(link).or_default();
+    /// Joins the groups on a link that are not joined yet; returns what is wrong if that is news.
+    pub(crate) fn join(&mut self, link: LinkId, now: Instant) -> Option<String> {
+        self.open.get_mut(&Channel::Services.of(link))?.join(now)
+    }
+
+    /// Counts the groups joined on a link for datagrams.
+    pub(crate) fn groups(&self, link: LinkId) -> usize {
+        let audience = |port: &Port| port.audience.as_ref().map_or(0, Audience::count);
+        self.get(Channel::Services.of(link)).map_or(0, audience)
+    }
+
+    /// Takes note that a socket had no room for some frames; tells whether that is to be told, which
+    /// it is once a minute at most.
+    pub(crate) fn overflow(&mut self, id: PortId, now: Instant) -> bool {
+        let overflow = self.overflows.entry(id).or_default();
         overflow.count += 1;
         let is_due = overflow.told.is_none_or(|told| now.since(told) >= TELL_INTERVAL);
         if is_due {
@@ -225,19 +319,20 @@ impl Ports {
         is_due
     }
 
-    /// How often a link's socket had no room for all frames.
+    /// How often a link's sockets had no room for all frames.
     pub(crate) fn overflows(&self, link: LinkId) -> u64 {
-        self.overflows.get(&link).map_or(0, |overflow| overflow.count)
+        let count = |channel: &Channel| self.overflows.get(&channel.of(link));
+        Channel::ALL.iter().filter_map(count).map(|overflow| overflow.count).sum()
     }
 
     /// Drops the frames that wait to be read, as nobody knows for how long; returns how many there
     /// were, and what was wrong with sockets.
-    pub(crate) fn drain(&mut self, batch: &mut RecvBatch) -> (usize, Vec<(LinkId, LinkFault)>) {
+    pub(crate) fn drain(&mut self, batches: &mut Batches) -> (usize, Vec<(PortId, LinkFault)>) {
         let (mut count, mut faults) = (0, Vec::new());
-        for (link, port) in &mut self.open {
+        for (id, port) in &mut self.open {
             // What arrives faster than it can be dropped is new.
             for _ in 0..MOST_STALE_BATCHES {
-                match batch.receive(&port.socket) {
+                match batches.receive(*id, port) {
                     Ok(frames) => {
                         count += frames.len();
                         port.received += frames.len() as u64;
@@ -246,7 +341,7 @@ impl Ports {
                         }
                     }
                     Err(fault) => {
-                        faults.push((*link, fault));
+                        faults.push((*id, fault));
                         break;
                     }
                 }
@@ -255,37 +350,51 @@ impl Ports {
         (count, faults)
     }
 
-    /// Whether a link's socket is to be opened: it is not open, and did not fail a moment ago.
-    pub(crate) fn is_wanted(&self, link: LinkId, now: Instant) -> bool {
+    /// Whether a socket is to be opened: it is not open, and did not fail a moment ago.
+    pub(crate) fn is_wanted(&self, id: PortId, now: Instant) -> bool {
         let is_due = |fault: &Fault| fault.retry_at.is_none_or(|at| at <= now);
-        !self.open.contains_key(&link) && self.faults.get(&link).is_none_or(is_due)
+        !self.open.contains_key(&id) && self.faults.get(&id).is_none_or(is_due)
     }
 
-    /// The link's socket.
-    pub(crate) fn get(&self, link: LinkId) -> Option<&Port> {
-        self.open.get(&link)
+    /// The socket.
+    pub(crate) fn get(&self, id: PortId) -> Option<&Port> {
+        self.open.get(&id)
     }
 
-    /// The link's socket.
-    pub(crate) fn get_mut(&mut self, link: LinkId) -> Option<&mut Port> {
-        self.open.get_mut(&link)
+    /// The socket.
+    pub(crate) fn get_mut(&mut self, id: PortId) -> Option<&mut Port> {
+        self.open.get_mut(&id)
     }
 
     /// What went through a link's sockets so far.
     pub(crate) fn traffic(&mut self, link: LinkId) -> Traffic {
-        let present = self.open.get_mut(&link).map(Port::traffic).unwrap_or_default();
-        present + self.faults.get(&link).map(|fault| fault.past).unwrap_or_default()
+        let mut traffic = Traffic::default();
+        for id in Channel::ALL.map(|channel| channel.of(link)) {
+            let present = self.open.get_mut(&id).map(Port::traffic).unwrap_or_default();
+            let past = self.faults.get(&id).map(|fault| fault.past).unwrap_or_default();
+            traffic = traffic + present + past;
+        }
+        traffic
     }
 
-    /// How often a link's socket was opened again.
+    /// How often a link's sockets were opened again.
     pub(crate) fn reopened(&self, link: LinkId) -> u64 {
-        self.faults.get(&link).map_or(0, |fault| fault.reopened)
+        let fault = |channel: &Channel| self.faults.get(&channel.of(link));
+        Channel::ALL.iter().filter_map(fault).map(|fault| fault.reopened).sum()
     }
 
     /// Puts a frame into its link's outbox.
     pub(crate) fn put(&mut self, transmit: &Transmit) {
-        match self.open.get_mut(&transmit.link) {
+        match self.open.get_mut(&Channel::Neighbors.of(transmit.link)) {
             Some(port) => port.put(transmit),
+            None => self.astray += 1,
+        }
+    }
+
+    /// Sends a datagram now.
+    pub(crate) fn send(&mut self, datagram: &Datagram) {
+        match self.open.get_mut(&Channel::Services.of(datagram.link)) {
+            Some(port) => port.send(datagram),
             None => self.astray += 1,
         }
     }
@@ -299,15 +408,17 @@ impl Ports {
     /// are new with each `revision`. Where that fails, what was watched before still is, and it is
     /// tried again the next time.
     pub(crate) fn watch(&mut self, revision: u64, wanted: impl Fn(LinkId) -> WatchedData) {
-        let is_bare = |port: &Port| port.options.framing == Framing::Bare;
-        for (link, port) in self.open.iter_mut().filter(|(_, port)| is_bare(port)) {
+        let is_meant = |id: &PortId, port: &Port| {
+            id.channel == Channel::Neighbors && port.options.framing == Framing::Bare
+        };
+        for (id, port) in self.open.iter_mut().filter(|(id, port)| is_meant(id, port)) {
             let socket = &mut port.socket;
             let failed = port.watch.follow(revision, || {
-                let WatchedData { prefixes, except } = wanted(*link);
+                let WatchedData { prefixes, except } = wanted(id.link);
                 socket.watch(prefixes, except)
             });
             if let Some(error) = failed {
-                tracing::warn!(link = link.0, %error, "packets on a link are not watched");
+                tracing::warn!(link = id.link.0, %error, "packets on a link are not watched");
             }
         }
     }
@@ -373,7 +484,7 @@ mod tests {
     #[test]
     fn a_socket_that_fails_over_and_over_is_opened_ever_less_often() {
         let mut ports = Ports::default();
-        let link = LinkId(8);
+        let link = Channel::Neighbors.of(LinkId(8));
         let start = Instant::ZERO + 2 * PEACE;
         assert!(ports.is_wanted(link, start));
         let mut now = start;
@@ -399,9 +510,9 @@ mod tests {
     #[test]
     fn a_link_that_is_not_served_any_longer_is_never_due() {
         let mut ports = Ports::default();
-        let (gone, there) = (LinkId(8), LinkId(9));
+        let (gone, there) = (Channel::Neighbors.of(LinkId(8)), Channel::Services.of(LinkId(9)));
         let now = Instant::ZERO + 2 * PEACE;
-        let is_there = |link: LinkId| link == there;
+        let is_there = |link: LinkId| link == there.link;
         ports.fail(gone, "broken".to_owned(), true, now);
         assert!(!ports.is_due(is_there, now));
         assert_eq!(ports.due(), None, "or it would be waited for a time in the past");
@@ -426,8 +537,9 @@ mod tests {
     fn overflowing_is_counted_and_told_once_a_minute() {
         let mut ports = Ports::default();
         let start = Instant::ZERO;
+        let id = Channel::Neighbors.of(LinkId(8));
         let told = (0..1000)
-            .filter(|second| ports.overflow(LinkId(8), start + Duration::from_secs(*second) / 10));
+            .filter(|second| ports.overflow(id, start + Duration::from_secs(*second) / 10));
         assert_eq!(told.count(), 2);
         assert_eq!((ports.overflows(LinkId(8)), ports.overflows(LinkId(9))), (1000, 0));
     }
@@ -435,21 +547,21 @@ mod tests {
     #[test]
     fn only_a_socket_that_failed_counts_as_opened_again() {
         let mut ports = Ports::default();
-        let link = LinkId(8);
-        let mend = |ports: &mut Ports| ports.faults.entry(link).or_default().mend();
+        let id = Channel::Services.of(LinkId(8));
+        let mend = |ports: &mut Ports| ports.faults.entry(id).or_default().mend();
         // As when it is to be opened with other options.
         mend(&mut ports);
-        assert_eq!(ports.reopened(link), 0);
-        ports.fail(link, "broken".to_owned(), false, Instant::ZERO);
+        assert_eq!(ports.reopened(id.link), 0);
+        ports.fail(id, "broken".to_owned(), false, Instant::ZERO);
         mend(&mut ports);
-        assert_eq!((ports.reopened(link), ports.fault(link), ports.due()), (1, None, None));
+        assert_eq!((ports.reopened(id.link), ports.fault(id), ports.due()), (1, None, None));
     }
 
     #[test]
     fn a_link_that_cannot_be_opened_is_not_tried_again_at_once() {
         let mut ports = Ports::default();
         let now = Instant::ZERO + 2 * PEACE;
-        let at = ports.fail(LinkId(8), "no room".to_owned(), false, now);
+        let at = ports.fail(Channel::Neighbors.of(LinkId(8)), "no room".to_owned(), false, now);
         assert_eq!(at.since(now), SHORTEST_PAUSE);
     }
 }

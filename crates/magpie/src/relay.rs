@@ -8,6 +8,7 @@ use magpie_engine::{
     Config, Engine, Event, Input, Instant, KernelEvent, KernelOp, LinkId, Member, Output,
 };
 use magpie_sys::netlink::{self, NetlinkError, RouteEvent};
+use magpie_sys::reserved_port::ReservedPort;
 
 use crate::executor::{Executor, NOBODY, Outcome, Unanswered};
 use crate::granted::Granted;
@@ -27,6 +28,8 @@ pub(crate) struct Relay {
     pub(crate) engine: Engine,
     pub(crate) executor: Executor,
     pub(crate) ports: Ports,
+    /// Where answers come to what is asked on behalf of others.
+    reserved: Option<ReservedPort>,
     /// What observers are still to be told.
     pub(crate) events: Vec<Event>,
     outlook: Outlook,
@@ -43,15 +46,18 @@ impl Relay {
     /// time come to.
     pub(crate) fn open(
         model: model::Relay,
-        config: Config,
+        mut config: Config,
         now: Instant,
     ) -> Result<Self, NetlinkError> {
         let mark = Mark::new(model.routes, None);
+        let reserved = reserve(&model, None);
+        name_port(&mut config, reserved.as_ref());
         Ok(Self {
             links: Links::new(&model),
             engine: Engine::new(config, fastrand::u64(..), now),
             executor: Executor::open(mark)?,
             ports: Ports::default(),
+            reserved,
             events: Vec::new(),
             outlook: Outlook::new(mark),
             outdated: BTreeMap::new(),
@@ -78,6 +84,9 @@ impl Relay {
             RulePrefix::Net(net) => rule.method == Method::Probe && net.contains(&target),
             RulePrefix::Auto => false,
         };
+        if !self.model.neighbor_discovery {
+            return false;
+        }
         self.engine.prefixes(now).any(|scope| scope.prefix.contains(&target))
             || self.model.rules.iter().any(by_rule)
             || granted.iter().any(|grant| by_rule(&grant.rule) && grant.applies_to([&self.model]))
@@ -155,7 +164,9 @@ impl Relay {
     }
 
     /// Takes over other rules for the same links.
-    pub(crate) fn readjust(&mut self, config: Config, now: Instant) {
+    pub(crate) fn readjust(&mut self, mut config: Config, now: Instant) {
+        self.reserved = reserve(&self.model, self.reserved.take());
+        name_port(&mut config, self.reserved.as_ref());
         let places: Vec<(LinkId, Member)> = self
             .links
             .devices()
@@ -163,6 +174,11 @@ impl Relay {
             .collect();
         self.engine.reconfigure(config, &places, now);
         self.drain();
+    }
+
+    /// The port that answers come to.
+    pub(crate) fn replies(&self) -> Option<u16> {
+        self.reserved.as_ref().map(ReservedPort::number)
     }
 
     /// Tells the engine what happened. What it wants thereupon is done by [`Relay::settle`].
@@ -180,6 +196,13 @@ impl Relay {
     pub(crate) fn hear(&mut self, event: &netlink::Event, now: Instant) {
         if let Some(news) = self.outlook.news(event, &self.links) {
             self.feed_kernel(news, now);
+        }
+        if let netlink::Event::Address(change) = event
+            && let Some(link) = self.links.id(change.value().ifindex)
+            && self.ports.shortcoming(link).is_some()
+        {
+            // IPv6 may have been switched on there.
+            self.join_services(link, now);
         }
     }
 
@@ -272,7 +295,7 @@ impl Relay {
 
     /// Forgets a link that is gone for good.
     pub(crate) fn drop_link(&mut self, link: LinkId, now: Instant) {
-        self.ports.remove(link);
+        self.ports.remove_link(link);
         self.executor.forget_link(link);
         self.feed_kernel(KernelEvent::LinkGone { link }, now);
     }
@@ -281,7 +304,7 @@ impl Relay {
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Transmit(transmit) => self.ports.put(&transmit),
-                Output::Datagram(_) => {}
+                Output::Datagram(datagram) => self.ports.send(&datagram),
                 Output::Kernel { request, op } => self.executor.accept(request, op),
                 Output::FindRoute { request, target, from } => {
                     self.executor.find_route(request, target, from);
@@ -321,5 +344,24 @@ impl Relay {
             self.feed(Input::Ack { request, result }, now);
         }
         self.outcomes = outcomes;
+    }
+}
+
+/// Reserves a port if one is needed for a relay that is configured so and none is held; lets go of
+/// one that is not needed any longer.
+fn reserve(model: &model::Relay, held: Option<ReservedPort>) -> Option<ReservedPort> {
+    model.mdns.as_ref().filter(|mdns| mdns.legacy || !mdns.other_services.is_empty())?;
+    held.or_else(|| {
+        let taken = ReservedPort::take();
+        taken
+            .inspect_err(|error| tracing::warn!(%error, "no port for answers; none is asked for"))
+            .ok()
+    })
+}
+
+/// Puts the port that was reserved into the engine's settings.
+fn name_port(config: &mut Config, reserved: Option<&ReservedPort>) {
+    if let Some(mdns) = &mut config.mdns {
+        mdns.legacy_port = reserved.map(ReservedPort::number);
     }
 }

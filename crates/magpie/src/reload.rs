@@ -8,7 +8,7 @@ use magpie_engine::{Config, Instant, LinkId};
 use magpie_sys::netlink::NetlinkError;
 use magpie_sys::packet::PacketError;
 
-use crate::attach::socket_options;
+use crate::attach::{purpose, socket_options};
 use crate::devices::Devices;
 use crate::granted::Granted;
 use crate::journal::link_name;
@@ -16,7 +16,7 @@ use crate::kernel::Snapshot;
 use crate::links::{self, Device, Links};
 use crate::memory::Saving;
 use crate::obstacle::Obstacle;
-use crate::port::Port;
+use crate::port::{Channel, Port, PortId};
 use crate::relay::Relay;
 use crate::service::{Service, ServiceError};
 use crate::settings::{self, Settings, SettingsError};
@@ -66,7 +66,7 @@ struct Draft {
     changes: BTreeMap<usize, (model::Relay, Config)>,
     /// Sockets of links that are there and were not served so far, each with the position of its
     /// relay in the configuration.
-    ports: Vec<(usize, LinkId, Port)>,
+    ports: Vec<(usize, PortId, Port)>,
     /// Rules that were added at run time, for the names that the relays have now.
     granted: Granted,
 }
@@ -179,7 +179,7 @@ impl Service {
         models: &[model::Relay],
         kept: &[Option<usize>],
         snapshot: &Snapshot,
-    ) -> Result<Vec<(usize, LinkId, Port)>, ReloadError> {
+    ) -> Result<Vec<(usize, PortId, Port)>, ReloadError> {
         let before = |place: usize| self.relays.get(kept.get(place).copied().flatten()?);
         let names = names(models);
         let links_of = |(place, model): (usize, &model::Relay)| match before(place) {
@@ -200,22 +200,27 @@ impl Service {
                 }
                 // One of many that fails is tried again later.
                 let devices = member.devices().iter().filter(|_| !member.is_plural());
-                for device in devices.filter(|device| !self.serves(device.id())) {
+                for device in devices {
                     let configured = model.links.iter().find(|link| link.name == member.name);
-                    let options = socket_options(device, configured);
-                    let port = self
-                        .open(device.id(), options)
-                        .map_err(|source| ReloadError::Refused { name: name(), source })?;
-                    ports.push((place, device.id(), port));
+                    let ids = Channel::ALL.map(|channel| channel.of(device.id()));
+                    for id in ids.into_iter().filter(|id| !self.has_port(*id)) {
+                        let replies = before(place).and_then(Relay::replies);
+                        let Some(purpose) = purpose(model, id.channel, replies) else { continue };
+                        let options = socket_options(device, configured, purpose);
+                        let port = self
+                            .open(id, options)
+                            .map_err(|source| ReloadError::Refused { name: name(), source })?;
+                        ports.push((place, id, port));
+                    }
                 }
             }
         }
         Ok(ports)
     }
 
-    /// Whether a link has a socket.
-    fn serves(&self, link: LinkId) -> bool {
-        self.relays.iter().any(|relay| relay.ports.get(link).is_some())
+    /// Whether there is this socket already.
+    fn has_port(&self, id: PortId) -> bool {
+        self.relays.iter().any(|relay| relay.ports.get(id).is_some())
     }
 
     /// Puts a draft into force.
@@ -247,9 +252,9 @@ impl Service {
             Drafted::New(relay) => Some(*relay),
         }));
         drop(before);
-        for (place, link, port) in ports {
+        for (place, id, port) in ports {
             if let Some(relay) = self.relays.get_mut(place) {
-                relay.ports.insert(link, port);
+                relay.ports.insert(id, port);
             }
         }
         for warning in self.rulebook.warnings(&self.models()) {

@@ -181,8 +181,10 @@ impl Service {
         });
         let faults = self.relays.iter().flat_map(|relay| {
             relay.links.devices().filter_map(|device| {
-                let reason = relay.ports.fault(device.id())?;
-                Some(format!("{}: {reason}", link_name(&relay.links, device.id())))
+                let link = device.id();
+                let fault = relay.ports.link_fault(link);
+                let reason = fault.or_else(|| relay.ports.shortcoming(link))?;
+                Some(format!("{}: {reason}", link_name(&relay.links, link)))
             })
         });
         let refusal = self
@@ -252,14 +254,15 @@ impl Service {
                     let scopes = relay.engine.prefixes(now);
                     let own = scopes.filter(|scope| scope.link == Some(link));
                     status.prefixes = own.map(|scope| scope.prefix.to_string()).collect();
-                    status.groups = relay.executor.groups(link) as u64;
+                    let groups = relay.executor.groups(link) + relay.ports.groups(link);
+                    status.groups = groups as u64;
                     let traffic = relay.ports.traffic(link);
                     status.received = traffic.received;
                     status.sent = traffic.sent;
                     status.dropped = traffic.dropped;
                     status.overflows = relay.ports.overflows(link);
                     status.reopened = relay.ports.reopened(link);
-                    if let Some(reason) = relay.ports.fault(link) {
+                    if let Some(reason) = relay.ports.link_fault(link) {
                         status.state = LinkState::Waiting;
                         status.waiting = Some(reason.to_owned());
                     }

@@ -7,7 +7,6 @@ use ipnet::Ipv6Net;
 use magpie_config::model::{self, Kind};
 use magpie_control::{Event, EventKind};
 use magpie_engine::{Input, Instant, KernelEvent, LinkId};
-use magpie_sys::batch::RecvBatch;
 use magpie_sys::clock;
 use magpie_sys::netlink::{self, NetlinkError, RouteEvent};
 use magpie_sys::packet::LinkFault;
@@ -21,6 +20,7 @@ use crate::kernel::{Kernel, Snapshot};
 use crate::links::Member;
 use crate::mark::Mark;
 use crate::memory::{Memory, Saving};
+use crate::port::{Batches, Channel, PortId};
 use crate::relay::Relay;
 use crate::rulebook::Rulebook;
 use crate::shield::Shield;
@@ -34,7 +34,7 @@ pub(crate) enum Source {
     Signals,
     Kernel,
     Control,
-    Link(LinkId),
+    Port(PortId),
 }
 
 impl Source {
@@ -44,7 +44,13 @@ impl Source {
             Self::Signals => SIGNALS,
             Self::Kernel => KERNEL,
             Self::Control => CONTROL,
-            Self::Link(LinkId(ifindex)) => LINKS + ifindex as u64,
+            Self::Port(PortId { link: LinkId(ifindex), channel }) => {
+                let first = match channel {
+                    Channel::Neighbors => NEIGHBORS,
+                    Channel::Services => SERVICES,
+                };
+                first + ifindex as u64
+            }
         }
     }
 
@@ -55,8 +61,11 @@ impl Source {
             KERNEL => Some(Self::Kernel),
             CONTROL => Some(Self::Control),
             _ => {
-                let ifindex = u32::try_from(token.checked_sub(LINKS)?).ok()?;
-                Some(Self::Link(LinkId(ifindex)))
+                let of = |channel: Channel, first: u64| {
+                    let ifindex = u32::try_from(token.checked_sub(first)?).ok()?;
+                    Some(Self::Port(channel.of(LinkId(ifindex))))
+                };
+                of(Channel::Neighbors, NEIGHBORS).or_else(|| of(Channel::Services, SERVICES))
             }
         }
     }
@@ -141,7 +150,8 @@ impl Service {
     /// into it.
     pub(crate) fn new(plan: Plan) -> Result<Self, ServiceError> {
         let now = now();
-        let kernel = Kernel::open()?;
+        let reflects = plan.config.relays.iter().any(|relay| relay.mdns.is_some());
+        let kernel = Kernel::open(reflects)?;
         let poller = Poller::new()?;
         poller.add(&kernel, Source::Kernel.token(), Interest::Read)?;
         let fixes = plan.config.daemon.fix_sysctls.then(Fixes::default);
@@ -192,9 +202,13 @@ impl Service {
     /// What is served, in a few words.
     pub(crate) fn summary(&self) -> String {
         let parts = self.relays.iter().map(|relay| {
+            let all: Vec<&str> = relay.model.links.iter().map(|link| link.name.as_str()).collect();
             let links = relay.model.links.iter().filter(|link| !link.only_probed);
             let links: Vec<&str> = links.map(|link| link.name.as_str()).collect();
             match relay.model.kind {
+                _ if !relay.model.neighbor_discovery => {
+                    format!("reflecting names between {}", all.join(", "))
+                }
                 Kind::Relay => format!("relaying between {}", links.join(", ")),
                 Kind::Responder => format!("answering on {}", links.join(", ")),
             }
@@ -251,6 +265,7 @@ impl Service {
         }
         self.relays.iter_mut().for_each(|relay| relay.finish_marking(now));
         self.recall(now);
+        self.follow_ipv4(now);
         self.update_guard();
         if self.shield.restore() {
             self.tally.guards_restored += 1;
@@ -265,34 +280,54 @@ impl Service {
         }
     }
 
-    /// Reads one batch of frames from a link and acts on them; if there are more, its socket
-    /// stays ready.
-    pub(crate) fn receive(&mut self, link: LinkId, batch: &mut RecvBatch, now: Instant) {
-        let serves = |relay: &Relay| relay.ports.get(link).is_some();
+    /// Hears of IPv4 addresses from now on if they matter to any relay.
+    fn follow_ipv4(&mut self, now: Instant) {
+        let reflects = self.relays.iter().any(|relay| relay.model.mdns.is_some());
+        if !reflects || self.kernel.hears_ipv4() {
+            return;
+        }
+        match self.kernel.hear_ipv4() {
+            Ok(()) => self.resync_soon(now),
+            Err(error) => {
+                tracing::warn!(error = %Chain(&error), "IPv4 addresses are not known; trying again");
+                self.resync_later(now);
+            }
+        }
+    }
+
+    /// Reads one batch of frames from a socket and acts on them; if there are more, it stays ready.
+    pub(crate) fn receive(&mut self, id: PortId, batches: &mut Batches, now: Instant) {
+        let link = id.link;
+        let serves = |relay: &Relay| relay.ports.get(id).is_some();
         let Some(index) = self.relays.iter().position(serves) else { return };
         let Some(relay) = self.relays.get_mut(index) else { return };
-        let Some(port) = relay.ports.get_mut(link) else { return };
+        let Some(port) = relay.ports.get_mut(id) else { return };
         let mut lost = 0;
-        match batch.receive(port.socket()) {
+        match batches.receive(id, port) {
             Ok(frames) => {
                 port.count_received(frames.len());
                 lost = frames.lost();
                 let framing = port.options().framing;
                 for frame in frames {
                     let bytes = frame.bytes;
-                    trace::received(link, framing, bytes, frame.outgoing);
-                    let input = if frame.outgoing {
-                        Input::Outgoing { link, bytes }
+                    let input = if id.channel == Channel::Services {
+                        trace::datagram_received(link, framing, bytes);
+                        Input::Datagram { link, bytes }
                     } else {
-                        Input::Frame { link, bytes }
+                        trace::received(link, framing, bytes, frame.outgoing);
+                        if frame.outgoing {
+                            Input::Outgoing { link, bytes }
+                        } else {
+                            Input::Frame { link, bytes }
+                        }
                     };
                     relay.feed(input, now);
                 }
             }
-            Err(fault) => self.on_fault(index, link, &fault, now),
+            Err(fault) => self.on_fault(index, id, &fault, now),
         }
         if lost > 0 {
-            self.note_overflow(index, link, lost, now);
+            self.note_overflow(index, id, lost, now);
         }
         if let Some(relay) = self.relays.get_mut(index) {
             relay.settle(now);
@@ -301,14 +336,14 @@ impl Service {
 
     /// Acts on the process having been stopped, or the machine suspended: whatever waits to be read
     /// may be long out of date, and everything that is known may be.
-    pub(crate) fn resume(&mut self, batch: &mut RecvBatch, now: Instant) {
+    pub(crate) fn resume(&mut self, batches: &mut Batches, now: Instant) {
         let mut dropped = 0;
         for index in 0..self.relays.len() {
             let Some(relay) = self.relays.get_mut(index) else { return };
-            let (count, faults) = relay.ports.drain(batch);
+            let (count, faults) = relay.ports.drain(batches);
             dropped += count;
-            for (link, fault) in faults {
-                self.on_fault(index, link, &fault, now);
+            for (id, fault) in faults {
+                self.on_fault(index, id, &fault, now);
             }
             if let Some(relay) = self.relays.get_mut(index) {
                 relay.feed(Input::Resumed, now);
@@ -323,34 +358,34 @@ impl Service {
         self.tell(Event { detail: Some(detail), ..Event::new(EventKind::Warning) }, now);
     }
 
-    /// Acts on an error of a link's socket.
-    fn on_fault(&mut self, relay: usize, link: LinkId, fault: &LinkFault, now: Instant) {
+    /// Acts on an error of a socket.
+    fn on_fault(&mut self, relay: usize, id: PortId, fault: &LinkFault, now: Instant) {
         match fault {
             // The news of the link tells the rest, and then it works again.
             LinkFault::Down { .. } => {}
             // If it has gone its news are on their way; if it has only been elsewhere for a while,
             // nothing but a new socket helps.
             LinkFault::Gone { .. } => {
-                self.reopen(relay, link, &Chain(fault).to_string(), false, now);
+                self.reopen(relay, id, &Chain(fault).to_string(), false, now);
             }
             LinkFault::Other { .. } => {
-                self.reopen(relay, link, &Chain(fault).to_string(), true, now);
+                self.reopen(relay, id, &Chain(fault).to_string(), true, now);
             }
         }
     }
 
     /// Takes note that frames were lost since they came faster than they were read.
     ///
-    /// They are as good as lost on the link, which Neighbor Discovery puts up with: who asks asks
+    /// They are as good as lost on the link, which these protocols put up with: who asks asks
     /// again, what we asked is asked again, and a claim that was missed is made up for when the
     /// target is asked for. What the kernel lost of its news is read anew elsewhere. So nothing has
     /// to be done but to say so.
-    fn note_overflow(&mut self, relay: usize, link: LinkId, lost: u32, now: Instant) {
+    fn note_overflow(&mut self, relay: usize, id: PortId, lost: u32, now: Instant) {
         let Some(relay) = self.relays.get_mut(relay) else { return };
-        if !relay.ports.overflow(link, now) {
+        if !relay.ports.overflow(id, now) {
             return;
         }
-        let name = link_name(&relay.links, link);
+        let name = link_name(&relay.links, id.link);
         let detail = format!("{lost} frames were lost, which came faster than they were read");
         let (link, detail) = (Some(name), Some(detail));
         self.tell(Event { link, detail, ..Event::new(EventKind::Warning) }, now);
@@ -530,7 +565,7 @@ impl Service {
         }
         self.relays.iter_mut().for_each(Relay::begin_dump);
         self.kernel.skip()?;
-        Ok(Snapshot::take()?)
+        Ok(Snapshot::take(self.kernel.hears_ipv4())?)
     }
 
     /// Reads everything anew before long: whoever floods the kernel's tables shall not keep this
@@ -581,7 +616,8 @@ impl Service {
 
     /// Looks for settings that are in the way; changes them if asked to, reports them otherwise.
     fn check(&mut self, snapshot: &Snapshot, now: Instant) {
-        let served = self.relays.iter().flat_map(|relay| check::served(&relay.model, &relay.links));
+        let relays = self.relays.iter().filter(|relay| relay.model.neighbor_discovery);
+        let served = relays.flat_map(|relay| check::served(&relay.model, &relay.links));
         let mut findings = check::inspect(&served.collect::<Vec<_>>(), snapshot);
         let mut fixed = Vec::new();
         if let Some(fixes) = &mut self.fixes {
@@ -700,8 +736,10 @@ const REST: u32 = 9;
 const SIGNALS: u64 = 0;
 const KERNEL: u64 = 1;
 const CONTROL: u64 = 2;
-/// Tokens of links start here.
-const LINKS: u64 = 1 << 32;
+/// Tokens of sockets of links start here. Those of Neighbor Discovery come first: what it tells may
+/// decide what of a name is passed on.
+const NEIGHBORS: u64 = 1 << 32;
+const SERVICES: u64 = 2 << 32;
 
 #[cfg(test)]
 mod tests {
@@ -713,8 +751,10 @@ mod tests {
             Source::Signals,
             Source::Kernel,
             Source::Control,
-            Source::Link(LinkId(0)),
-            Source::Link(LinkId(u32::MAX)),
+            Source::Port(Channel::Neighbors.of(LinkId(0))),
+            Source::Port(Channel::Neighbors.of(LinkId(u32::MAX))),
+            Source::Port(Channel::Services.of(LinkId(0))),
+            Source::Port(Channel::Services.of(LinkId(u32::MAX))),
         ] {
             assert_eq!(Source::of(source.token()), Some(source));
         }

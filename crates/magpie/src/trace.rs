@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use magpie_engine::{KernelOp, LinkId, Transmit};
+use magpie_engine::{Datagram, KernelOp, LinkId, Transmit};
 use magpie_sys::framing::Framing;
+use magpie_wire::datagram::Received;
 use magpie_wire::{Message, Packet};
 
 /// Logs a frame that came in, or that this host's kernel sent.
@@ -27,6 +28,44 @@ pub(crate) fn received(link: LinkId, framing: Framing, bytes: &[u8], outgoing: b
 /// Logs a frame that goes out.
 pub(crate) fn sent(transmit: &Transmit) {
     tracing::trace!(ifindex = transmit.link.0, "sent {}", Line(&transmit.packet));
+}
+
+/// Logs a datagram that came in.
+pub(crate) fn datagram_received(link: LinkId, framing: Framing, bytes: &[u8]) {
+    tell_datagram("received", link, framing, bytes);
+}
+
+/// Logs a datagram that goes out.
+pub(crate) fn datagram_sent(datagram: &Datagram, framing: Framing) {
+    tell_datagram("sent", datagram.link, framing, &datagram.frame);
+}
+
+/// Datagrams are rarer than Neighbor Discovery, so that they are told one level above.
+fn tell_datagram(text: &str, link: LinkId, framing: Framing, bytes: &[u8]) {
+    if !tracing::enabled!(tracing::Level::DEBUG) {
+        return;
+    }
+    let received = match framing {
+        Framing::Ethernet => Received::parse(bytes),
+        Framing::Bare => Received::parse_bare(bytes),
+    };
+    let ifindex = link.0;
+    match received {
+        Ok(Received::Whole(datagram)) => {
+            let (source, destination) = (datagram.source, datagram.destination);
+            let octets = datagram.payload.len();
+            tracing::debug!(ifindex, octets, "{text} a datagram from {source} to {destination}");
+        }
+        Ok(Received::Fragment(fragment)) => {
+            let (source, destination) = (fragment.source, fragment.destination);
+            let octets = fragment.payload.len();
+            tracing::debug!(ifindex, octets, "{text} a fragment from {source} to {destination}");
+        }
+        Err(reason) => {
+            let octets = bytes.len();
+            tracing::debug!(ifindex, octets, "{text} what is no datagram: {}", reason.label());
+        }
+    }
 }
 
 /// Logs what became of a request to the kernel.

@@ -78,7 +78,7 @@ pub enum Subject {
 /// Another discovery protocol over multicast.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum OtherService {
-    /// SSDP (UPnP Device Architecture section 1): port 1900.
+    /// SSDP (`UPnP` Device Architecture section 1): port 1900.
     Ssdp,
     /// WS-Discovery: port 3702.
     WsDiscovery,
