@@ -2,6 +2,8 @@
 
 use magpie_wire::Malformed;
 
+use crate::NameCounters;
+
 /// Why a well-formed message led to nothing.
 ///
 /// The labels are stable: they name counters.
@@ -156,6 +158,8 @@ pub struct Counters {
     pub moves: u64,
     /// Host routes that were gone without our doing, and were put back.
     pub routes_repaired: u64,
+    /// What the reflector of names has done.
+    pub names: NameCounters,
     malformed: [u64; Malformed::ALL.len()],
     discarded: [u64; Discard::ALL.len()],
 }
@@ -197,6 +201,7 @@ impl Counters {
             .map(|(name, value)| (name.to_owned(), value))
             .chain(malformed)
             .chain(discarded)
+            .chain(self.names.iter().map(|(name, value)| (format!("names_{name}"), value)))
     }
 
     pub(crate) fn count_malformed(&mut self, reason: Malformed) {

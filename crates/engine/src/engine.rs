@@ -1,7 +1,7 @@
 //! The engine as a whole: its state, its contract with the caller, and who handles what.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::Bound;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use crate::fib::Fib;
 use crate::group::Groups;
 use crate::limit::{OwnNonces, Quota, Rarely, Recent};
 use crate::link::Link;
+use crate::mdns::Reflector;
 use crate::own::Own;
 use crate::resolution::{Charged, Phase, Resolution, Search};
 use crate::route::{Routes, Sight};
@@ -97,6 +98,8 @@ pub struct Engine {
     /// The time of the call under way.
     pub(crate) clock: Instant,
     pub(crate) data_revision: u64,
+    /// What passes names on, if anything does.
+    pub(crate) reflector: Option<Box<Reflector>>,
     last_request: u64,
     prefix_due: Option<Instant>,
     delayed_due: Option<Instant>,
@@ -118,6 +121,9 @@ impl Engine {
         let scope = Scope::new(config.prefixes.clone());
         let seen_targets = SeenTargets::new(config.limits.seen, seed);
         let member_count = config.member_count();
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let new_reflector = |mdns| Box::new(Reflector::new(mdns, rng.u64(..)));
+        let reflector = config.mdns.as_ref().map(new_reflector);
         Self {
             config,
             links: BTreeMap::new(),
@@ -143,12 +149,13 @@ impl Engine {
             outputs: VecDeque::new(),
             counters: Counters::default(),
             nonces: OwnNonces::new(),
-            rng: fastrand::Rng::with_seed(seed),
+            rng,
             syncing: true,
             rarely: Rarely::new(),
             former: BTreeMap::new(),
             clock: now,
             data_revision: 0,
+            reflector,
             last_request: 0,
             leftovers_until: now + LEFTOVERS_TIME,
             leftovers_due: None,
@@ -162,7 +169,7 @@ impl Engine {
         self.clock = now;
         match input {
             Input::Frame { link, bytes } => self.on_frame(link, bytes, now),
-            Input::Datagram { .. } => {}
+            Input::Datagram { link, bytes } => self.on_datagram(link, bytes, now),
             Input::Outgoing { link, bytes } => self.on_outgoing(link, bytes, now),
             Input::Kernel(event) => self.on_kernel_event(event, now),
             Input::Ack { request, result } => self.on_ack(request, result, now),
@@ -214,6 +221,7 @@ impl Engine {
         self.limit_groups();
         self.watch_all_again();
         self.scope.configure(self.config.prefixes.clone());
+        self.configure_names();
         self.on_addresses_changed(now);
         if self.config.routes != routes_before {
             self.on_route_policy_changed(now);
@@ -251,6 +259,7 @@ impl Engine {
         }
         self.links.clear();
         self.own = Own::default();
+        self.reflector = None;
     }
 
     /// Ends the work on one link in good order, as [`shut_down`](Self::shut_down) does on all:
@@ -646,6 +655,11 @@ impl Engine {
         if self.rarely.due((link, Rare::Claim), now) {
             self.report(event);
         }
+    }
+
+    /// Whether an IPv4 address is this host's own.
+    pub(crate) fn owns_ipv4(&self, address: Ipv4Addr) -> bool {
+        self.links.values().flat_map(Link::addresses4).any(|own| own == address)
     }
 
     /// How a link is treated.

@@ -25,13 +25,21 @@ impl Engine {
                 self.on_address_gone(link, address);
                 self.on_addresses_changed(now);
             }
+            KernelEvent::Address4 { link, address } => {
+                if let Some(link) = self.links.get_mut(&link) {
+                    link.add_address4(address);
+                }
+            }
+            KernelEvent::Address4Gone { link, address } => {
+                if let Some(link) = self.links.get_mut(&link) {
+                    link.remove_address4(address);
+                }
+            }
             KernelEvent::Route { target, link: Some(link), own: true } => {
                 self.on_own_route(target, link, now);
             }
             // A route of our protocol out of another link is another relay's.
-            KernelEvent::Address4 { .. }
-            | KernelEvent::Address4Gone { .. }
-            | KernelEvent::Route { link: None, own: true, .. }
+            KernelEvent::Route { link: None, own: true, .. }
             | KernelEvent::RouteGone { link: None, own: true, .. } => {}
             KernelEvent::Route { target, link, own: false } => {
                 self.fib.forget(target);
@@ -263,6 +271,7 @@ impl Engine {
     }
 
     pub(crate) fn on_link_gone(&mut self, id: LinkId, now: Instant) {
+        self.forget_names_on(id);
         let here: Vec<_> = self.bindings_on(id).collect();
         self.routes.forget_link(id);
         self.forget_groups(id);
@@ -408,6 +417,7 @@ impl Engine {
         self.routes.begin_sync();
         for link in self.links.values_mut() {
             link.kernel_proxied.clear();
+            link.doubt_addresses4();
             for own in &mut link.addresses {
                 own.current = false;
             }
@@ -416,6 +426,7 @@ impl Engine {
 
     fn end_sync(&mut self, now: Instant) {
         self.syncing = false;
+        self.links.values_mut().for_each(Link::settle_addresses4);
         let gone: Vec<_> = self
             .links
             .iter()

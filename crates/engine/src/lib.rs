@@ -65,8 +65,8 @@ pub use data::WatchedData;
 pub use engine::Engine;
 pub use input::{Egress, FoundRoute, Input, KernelEvent, LinkId, LinkInfo, ScopePrefix};
 pub use mdns::{
-    Addresses, Conflicts, Mdns, MdnsLimits, NameEvent, NameRule, NameView, OtherService, Subject,
-    Verdict,
+    Addresses, Conflicts, Mdns, MdnsLimits, NameCounters, NameDiscard, NameEvent, NameRule,
+    NameView, OtherService, Subject, Verdict,
 };
 pub use member::{Member, Members};
 pub use notice::ANNOUNCEMENTS_PER_SECOND;

@@ -8,10 +8,12 @@ use magpie_wire::Nonce;
 
 use crate::Instant;
 
-/// Allows so many events a second, and as many at once.
+/// Allows so many events a second, and as many at once or more.
 #[derive(Clone, Debug)]
 pub(crate) struct TokenBucket {
     rate: u64,
+    /// Tokens that it holds.
+    burst: u64,
     /// Billionths of a token.
     tokens: u64,
     filled: Instant,
@@ -21,18 +23,23 @@ impl TokenBucket {
     const TOKEN: u64 = 1_000_000_000;
 
     pub(crate) fn new(rate: u32, now: Instant) -> Self {
-        let rate = u64::from(rate);
-        Self { rate, tokens: rate * Self::TOKEN, filled: now }
+        Self::with_burst(rate, rate, now)
+    }
+
+    pub(crate) fn with_burst(rate: u32, burst: u32, now: Instant) -> Self {
+        let (rate, burst) = (u64::from(rate), u64::from(burst));
+        Self { rate, burst, tokens: burst * Self::TOKEN, filled: now }
     }
 
     /// Allows another number of events from now on.
     pub(crate) fn set_rate(&mut self, rate: u32) {
         self.rate = rate.into();
+        self.burst = self.rate;
     }
 
     /// Returns when `wanted` events will be allowed at once, or all that ever are.
     pub(crate) fn ready(&self, wanted: u32, now: Instant) -> Instant {
-        let wanted = u64::from(wanted).clamp(1, self.rate.max(1)) * Self::TOKEN;
+        let wanted = u64::from(wanted).clamp(1, self.burst.max(1)) * Self::TOKEN;
         let missing = wanted.saturating_sub(self.tokens);
         let at = self.filled + Duration::from_nanos(missing.div_ceil(self.rate.max(1)));
         at.max(now)
@@ -40,7 +47,7 @@ impl TokenBucket {
 
     pub(crate) fn take(&mut self, now: Instant) -> bool {
         let elapsed = u64::try_from(now.since(self.filled).as_nanos()).unwrap_or(u64::MAX);
-        let full = self.rate * Self::TOKEN;
+        let full = self.burst * Self::TOKEN;
         self.tokens = self.tokens.saturating_add(elapsed.saturating_mul(self.rate)).min(full);
         self.filled = now;
         let Some(left) = self.tokens.checked_sub(Self::TOKEN) else { return false };

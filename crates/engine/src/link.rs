@@ -1,9 +1,9 @@
 //! What is known of one link of the relay.
 
 use std::collections::BTreeSet;
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use ipnet::Ipv6Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use magpie_wire::LinkAddr;
 
 use crate::data::DataWatch;
@@ -22,6 +22,8 @@ const REPORTS_PER_SECOND: u32 = 16;
 pub(crate) struct Link {
     pub(crate) info: LinkInfo,
     pub(crate) addresses: Vec<OwnAddress>,
+    /// IPv4 addresses, and whether the dump that is under way has confirmed them.
+    addresses4: Vec<(Ipv4Net, bool)>,
     /// Targets that the kernel answers for here (proxy neighbor entries).
     pub(crate) kernel_proxied: BTreeSet<Ipv6Addr>,
     /// Solicitations for targets of which nothing is known.
@@ -63,6 +65,7 @@ impl Link {
         Self {
             info,
             addresses: Vec::new(),
+            addresses4: Vec::new(),
             kernel_proxied: BTreeSet::new(),
             solicits: TokenBucket::new(limits.solicits_per_second, now),
             probes: TokenBucket::new(limits.probes_per_second, now),
@@ -158,5 +161,37 @@ impl Link {
 
     pub(crate) fn assigned(&self) -> impl Iterator<Item = Ipv6Addr> + '_ {
         self.addresses.iter().filter(|own| !own.tentative).map(|own| own.net.addr())
+    }
+
+    /// Notes an IPv4 address.
+    pub(crate) fn add_address4(&mut self, net: Ipv4Net) {
+        match self.addresses4.iter_mut().find(|(known, _)| *known == net) {
+            Some((_, is_current)) => *is_current = true,
+            None => self.addresses4.push((net, true)),
+        }
+    }
+
+    /// Forgets an IPv4 address.
+    pub(crate) fn remove_address4(&mut self, net: Ipv4Net) {
+        self.addresses4.retain(|(known, _)| *known != net);
+    }
+
+    /// A dump begins.
+    pub(crate) fn doubt_addresses4(&mut self) {
+        self.addresses4.iter_mut().for_each(|(_, is_current)| *is_current = false);
+    }
+
+    /// A dump is over: what it did not contain is gone.
+    pub(crate) fn settle_addresses4(&mut self) {
+        self.addresses4.retain(|(_, is_current)| *is_current);
+    }
+
+    pub(crate) fn addresses4(&self) -> impl Iterator<Item = Ipv4Addr> + '_ {
+        self.addresses4.iter().map(|(net, _)| net.addr())
+    }
+
+    /// Returns the IPv4 subnets that have room for others.
+    pub(crate) fn subnets4(&self) -> impl Iterator<Item = Ipv4Net> + '_ {
+        self.addresses4.iter().map(|(net, _)| *net).filter(|net| net.prefix_len() < 32)
     }
 }

@@ -128,6 +128,8 @@ pub enum Evidence {
     ListenerReport,
     /// A host route of a predecessor was found.
     Route,
+    /// Its name crossed to another link.
+    Name,
 }
 
 impl Evidence {
@@ -140,6 +142,7 @@ impl Evidence {
             Self::Saved => "saved",
             Self::ListenerReport => "listener-report",
             Self::Route => "route",
+            Self::Name => "name",
         }
     }
 }

@@ -50,6 +50,7 @@ impl Engine {
         }
         self.delayed.clear();
         self.fib.clear();
+        self.resume_names();
         let next_upkeep = self.next_upkeep(now);
         let mut contested = Vec::new();
         let targets: Vec<_> = self.bindings.iter().map(|(target, _)| target).collect();

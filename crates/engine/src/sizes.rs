@@ -24,6 +24,13 @@ pub struct Sizes {
     /// Targets that did not answer, and addresses that spoke or were defended lately. These leave
     /// when others come, not by themselves.
     pub recent: usize,
+    /// Records of names that were seen.
+    pub names: usize,
+    /// Questions and records that were said lately, and who sent packets lately. These leave when
+    /// others come, not by themselves.
+    pub said: usize,
+    /// Queries for names that wait for answers, and packets of which parts are missing.
+    pub waiting: usize,
     /// Deadlines.
     pub timers: usize,
 }
@@ -31,6 +38,8 @@ pub struct Sizes {
 impl Engine {
     /// Returns how much is remembered.
     pub fn sizes(&self) -> Sizes {
+        let reflector = self.reflector.as_ref();
+        let (names, said, waiting) = reflector.map(|all| all.sizes()).unwrap_or_default();
         Sizes {
             links: self.links.len(),
             bindings: self.bindings.iter().count(),
@@ -41,6 +50,9 @@ impl Engine {
             delayed: self.delayed.len(),
             lookups: self.fib.len(),
             recent: self.held_down.len() + self.sighted.len() + self.defended.len(),
+            names,
+            said,
+            waiting,
             timers: self.timers.len(),
         }
     }

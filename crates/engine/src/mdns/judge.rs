@@ -12,7 +12,7 @@ use super::address::Reach;
 use super::conflict::{Assertion, Claims, Other};
 use super::fair::Sender;
 use super::filter::{Filter, Place};
-use super::names::{Names, Observed, RecordId};
+use super::names::{Names, Observed};
 use super::nsec::{self, Fate};
 use super::settings::{Addresses, Conflicts, Mdns};
 use super::view::{NameEvent, NameView, Verdict};
@@ -232,11 +232,6 @@ impl Judge {
     /// Returns all records that were seen.
     pub(crate) fn views(&self, now: Instant) -> impl Iterator<Item = NameView> {
         self.names.views(now)
-    }
-
-    /// Returns one of them.
-    pub(crate) fn view(&self, id: RecordId, now: Instant) -> Option<NameView> {
-        self.names.view(id, now)
     }
 
     /// Returns the names of an address, and where they are its names.

@@ -15,7 +15,10 @@ impl Reach for Engine {
     }
 
     fn is_own(&self, address: IpAddr) -> bool {
-        matches!(address, IpAddr::V6(address) if self.own.owns(address))
+        match address {
+            IpAddr::V4(address) => self.owns_ipv4(address),
+            IpAddr::V6(address) => self.own.owns(address),
+        }
     }
 
     /// Whether the relay would answer for it on `to`, if it is where it is said to be. What the

@@ -56,6 +56,21 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Every verdict, in the order of their discriminants.
+    pub const ALL: [Self; 11] = [
+        Self::Passed,
+        Self::LinkScoped,
+        Self::Unreachable,
+        Self::Denied,
+        Self::NotWanted,
+        Self::Conflict,
+        Self::DualHomed,
+        Self::Reflected,
+        Self::Recent,
+        Self::RateLimited,
+        Self::TooLarge,
+    ];
+
     /// Returns the stable name.
     pub const fn label(self) -> &'static str {
         match self {

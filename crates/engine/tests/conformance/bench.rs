@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use ipnet::Ipv6Net;
 use magpie_engine::{
-    Announce, BindingState, BindingView, Config, Decision, Discard, Egress, Engine, FoundRoute,
-    Input, Instant, KernelEvent, KernelOp, LinkId, LinkInfo, Member, NaSource, Output, RequestId,
-    RoutePolicy, Transmit,
+    Announce, BindingState, BindingView, Config, Datagram, Decision, Discard, Egress, Engine,
+    FoundRoute, Input, Instant, KernelEvent, KernelOp, LinkId, LinkInfo, Member, NaSource, Output,
+    RequestId, RoutePolicy, Transmit,
 };
 use magpie_wire::{
     ALL_NODES, ALL_ROUTERS, LinkAddr, Malformed, Message, Packet, multicast_lladdr, solicited_node,
@@ -88,6 +88,7 @@ pub(crate) struct Bench {
     held: VecDeque<(RequestId, KernelOp)>,
     log: Vec<(Instant, Output)>,
     frames: Vec<(LinkId, Vec<u8>)>,
+    datagrams: Vec<Datagram>,
     began: Instant,
 }
 
@@ -158,6 +159,7 @@ impl Bench {
             held: VecDeque::new(),
             log: Vec::new(),
             frames: Vec::new(),
+            datagrams: Vec::new(),
             began: now,
         }
     }
@@ -485,6 +487,11 @@ impl Bench {
         self.began = self.now;
     }
 
+    /// Frames of other protocols since they were last taken.
+    pub(crate) fn take_datagrams(&mut self) -> Vec<Datagram> {
+        std::mem::take(&mut self.datagrams)
+    }
+
     /// The frames since the log was last emptied, as octets.
     pub(crate) fn frames(&self) -> &[(LinkId, Vec<u8>)] {
         &self.frames
@@ -643,7 +650,10 @@ impl Bench {
     fn take(&mut self, output: Output, answers: &mut VecDeque<Answer>) {
         self.log.push((self.now, output.clone()));
         match output {
-            Output::Datagram(_) => panic!("no relay here reflects names"),
+            Output::Datagram(sent) => {
+                assert!(self.config.mdns.is_some(), "a relay that does not reflect names");
+                self.datagrams.push(sent);
+            }
             Output::Transmit(sent) => {
                 self.check(&sent);
                 self.reply(&sent, answers);

@@ -1,0 +1,219 @@
+//! Sends messages out on a link: from which address, in how many packets, in what frames.
+
+use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddr};
+
+use magpie_wire::IPV6_LEN;
+use magpie_wire::LinkAddr;
+use magpie_wire::datagram::{
+    Datagram, IPV4_LEN, MDNS_GROUP_V4, MDNS_GROUP_V6, MDNS_PORT, UDP_LEN, group_lladdr,
+};
+use magpie_wire::dns::{Composer, Header, Question, Record, Section};
+
+use crate::link::Link;
+use crate::mdns::NameDiscard;
+use crate::mdns::reflector::{Reflector, Scene};
+use crate::{LinkId, Output};
+
+/// Octets of the largest packet, headers included (RFC 6762 section 17).
+const LARGEST_PACKET: usize = 9_000;
+/// RFC 6762 section 11.
+const HOP_LIMIT: u8 = 255;
+
+/// A message that is about to be sent.
+#[derive(Debug)]
+pub(crate) struct Draft<'m, 'a> {
+    pub(crate) header: Header,
+    pub(crate) questions: Vec<Question<'a>>,
+    pub(crate) records: Vec<(Section, Cow<'m, Record<'a>>)>,
+}
+
+impl<'a> Draft<'_, 'a> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.questions.is_empty() && self.records.is_empty()
+    }
+
+    /// Writes it into as few messages as hold it, none longer than `limit` but those of a single
+    /// record that fits no other; returns them with the number of records that fit nowhere.
+    ///
+    /// Of a query that takes several, all but the last say that more known answers follow (RFC 6762
+    /// section 7.2). What hosts intend to use belongs to their questions, so that a probe is never
+    /// divided.
+    pub(crate) fn compose(&self, limit: usize, largest: usize) -> (Vec<Vec<u8>>, usize) {
+        let is_probe = self.records.iter().any(|(section, _)| *section == Section::Authority);
+        let limit = if is_probe { largest } else { limit };
+        let whole = self.pack(limit, largest, usize::MAX);
+        if self.header.is_response || whole.0.len() <= 1 {
+            return whole;
+        }
+        self.pack(limit, largest, whole.0.len() - 1)
+    }
+
+    /// `last` is the number of the message whose header is as it should be at the end.
+    fn pack(&self, limit: usize, largest: usize, last: usize) -> (Vec<Vec<u8>>, usize) {
+        let mut messages = Vec::new();
+        let mut too_large = 0;
+        let header = |number: usize| {
+            let follows = last != usize::MAX && number < last;
+            Header { is_truncated: self.header.is_truncated || follows, ..self.header }
+        };
+        let mut composer = Composer::new(header(0), limit);
+        for question in &self.questions {
+            if composer.push_question(question).is_err() && !composer.is_empty() {
+                messages.push(composer.finish());
+                composer = Composer::new(header(messages.len()), limit);
+                // A question that does not fit alone does not exist.
+                too_large += usize::from(composer.push_question(question).is_err());
+            }
+        }
+        for (section, record) in &self.records {
+            if composer.push(*section, record).is_ok() {
+                continue;
+            }
+            if !composer.is_empty() {
+                messages.push(composer.finish());
+                composer = Composer::new(header(messages.len()), limit);
+                if composer.push(*section, record).is_ok() {
+                    continue;
+                }
+            }
+            let mut alone = Composer::new(header(messages.len()), largest);
+            if alone.push(*section, record).is_ok() {
+                messages.push(alone.finish());
+                composer = Composer::new(header(messages.len()), limit);
+            } else {
+                too_large += 1;
+            }
+        }
+        if !composer.is_empty() {
+            messages.push(composer.finish());
+        }
+        (messages, too_large)
+    }
+}
+
+/// What frames on a link, over one version of IP, look like.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outlet {
+    pub(crate) link: LinkId,
+    is_bare: bool,
+    lladdr: LinkAddr,
+    source: IpAddr,
+    mtu: usize,
+}
+
+impl Outlet {
+    /// None if there is no address to send from. Over IPv6 that is the link-local one, which every
+    /// host there takes for on-link. Over IPv4 it is one of the link or, on a link that has none,
+    /// of another: to a group they are all the same (RFC 6762 section 11).
+    pub(crate) fn of(scene: &Scene<'_>, id: LinkId, is_v6: bool) -> Option<Self> {
+        let link = scene.engine.links.get(&id).filter(|link| link.usable())?;
+        let source = if is_v6 {
+            let source = link.link_local();
+            let any = || link.is_bare().then(|| link.assigned().next()).flatten();
+            IpAddr::V6(source.or_else(any)?)
+        } else {
+            let others = scene.engine.links.values();
+            let mut any = link.addresses4().chain(others.flat_map(Link::addresses4));
+            IpAddr::V4(any.next()?)
+        };
+        let mtu = usize::try_from(link.info.mtu).unwrap_or(usize::MAX);
+        Some(Self { link: id, is_bare: link.is_bare(), lladdr: link.lladdr(), source, mtu })
+    }
+
+    /// Octets of the longest message that fits a packet of the link.
+    fn limit(&self) -> usize {
+        self.mtu.min(LARGEST_PACKET).saturating_sub(self.header_len())
+    }
+
+    /// Octets of the longest message that there is.
+    fn largest(&self) -> usize {
+        LARGEST_PACKET - self.header_len()
+    }
+
+    fn header_len(&self) -> usize {
+        UDP_LEN + if self.source.is_ipv6() { IPV6_LEN } else { IPV4_LEN }
+    }
+
+    fn group(&self, group_v4: IpAddr, group_v6: IpAddr) -> IpAddr {
+        if self.source.is_ipv6() { group_v6 } else { group_v4 }
+    }
+}
+
+/// Where a message goes, and from which port.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Route {
+    pub(crate) port: u16,
+    pub(crate) destination: SocketAddr,
+    pub(crate) lladdr: LinkAddr,
+}
+
+impl Route {
+    /// To everybody on a link who speaks multicast DNS, from `port`.
+    pub(crate) fn to_group(outlet: &Outlet, port: u16) -> Self {
+        let group = outlet.group(MDNS_GROUP_V4.into(), MDNS_GROUP_V6.into());
+        Self::to_other_group(group, MDNS_PORT, port)
+    }
+
+    /// To a group of another protocol, from `port`.
+    pub(crate) fn to_other_group(group: IpAddr, to: u16, port: u16) -> Self {
+        Self { port, destination: (group, to).into(), lladdr: group_lladdr(group) }
+    }
+}
+
+impl Reflector {
+    /// Sends a message; tells whether any of it went out.
+    pub(super) fn send(
+        &mut self,
+        scene: &Scene<'_>,
+        outlet: &Outlet,
+        route: Route,
+        draft: &Draft<'_, '_>,
+    ) -> bool {
+        if draft.is_empty() {
+            return false;
+        }
+        let (messages, too_large) = draft.compose(outlet.limit(), outlet.largest());
+        for _ in 0..too_large {
+            self.counters.count(NameDiscard::TooLarge);
+        }
+        let mut went_out = false;
+        for message in messages {
+            went_out |= self.send_octets(scene, outlet, route, &message);
+        }
+        went_out
+    }
+
+    /// Sends one datagram, in fragments if it is longer than a packet of the link.
+    pub(super) fn send_octets(
+        &mut self,
+        scene: &Scene<'_>,
+        outlet: &Outlet,
+        route: Route,
+        payload: &[u8],
+    ) -> bool {
+        if !self.budgets.spend(outlet.link, &scene.mdns.limits, scene.now) {
+            self.counters.count(NameDiscard::LinkRate);
+            return false;
+        }
+        let (source, destination) = if outlet.is_bare {
+            (LinkAddr::ZERO, LinkAddr::ZERO)
+        } else {
+            (outlet.lladdr, route.lladdr)
+        };
+        let datagram = Datagram {
+            ethernet_source: source,
+            ethernet_destination: destination,
+            source: (outlet.source, route.port).into(),
+            destination: route.destination,
+            hop_limit: HOP_LIMIT,
+            payload,
+        };
+        let (link, outbox) = (outlet.link, &mut self.outbox);
+        datagram.emit_fragments(outlet.mtu, outlet.is_bare, self.rng.u32(..), |frame| {
+            outbox.push(Output::Datagram(crate::Datagram { link, frame: frame.to_vec() }));
+        });
+        self.counters.packets_sent += 1;
+        true
+    }
+}

@@ -1,0 +1,334 @@
+//! What was said where, so that what another reflector repeats is not taken for news.
+//!
+//! Two reflectors between the same links hear each other's words: what one of them sent out on a
+//! link comes in there at the other. Nothing in a message tells, and how long it took may be
+//! anything. So each question and record is remembered with who said it where, for longer than a
+//! packet sleeps in an access point; what was said on a link by itself does not go there again on
+//! somebody else's account (RFC 6762 sections 7.3 and 7.4 let hosts on one link do the same).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::{Instant, LinkId};
+
+/// How long what was said is taken for the reason of its being said again elsewhere.
+pub(crate) const WINDOW: Duration = Duration::from_secs(5);
+/// How long it is remembered at all.
+const KEPT: Duration = Duration::from_secs(10);
+/// Questions and records remembered; the oldest leave first.
+const MAX_CONTENTS: usize = 8_192;
+/// Who said the same thing; more are not told apart from each other.
+const MAX_SPEAKERS: usize = 8;
+/// Within this time a question need not be asked again by somebody else (RFC 6762 section 7.3).
+const DUPLICATE_QUESTION: Duration = Duration::from_secs(1);
+/// A record is sent to a link at most this often (RFC 6762 section 6),
+const RECORD_INTERVAL: Duration = Duration::from_secs(1);
+/// or this often where somebody probes for its name, or wants it without delay.
+const URGENT_INTERVAL: Duration = Duration::from_millis(250);
+/// Continuous queries come after 1, 2, 4 s and so on (RFC 6762 section 5.2), some stacks begin with
+/// two at once: nobody who keeps to that asks more often than this on average,
+const PACE: Duration = Duration::from_secs(5);
+/// but for so many questions at the beginning.
+const HEAD_START: u32 = 4;
+
+/// One question or record in one of the two networks (RFC 6762 section 20).
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Content {
+    /// Said over IPv6.
+    pub(crate) is_v6: bool,
+    /// A question, a record, or the withdrawal of a record.
+    pub(crate) sort: Sort,
+    /// What it says.
+    pub(crate) hash: u64,
+}
+
+/// What a content is.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Sort {
+    Question,
+    Probe,
+    Record,
+    Goodbye,
+    /// A question of a simple resolver.
+    Legacy,
+}
+
+/// Who said something, and where.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Speaker {
+    pub(crate) link: LinkId,
+    pub(crate) source: IpAddr,
+}
+
+/// What there is to a question besides its content.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    /// The set of known answers that came with it; zero is none.
+    pub(crate) known: u64,
+    /// The asker is suspected of repeating what others ask.
+    pub(crate) is_suspect: bool,
+}
+
+/// What the memory has to say to something that was just said.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Heard {
+    /// It was said on another link just before, by somebody else.
+    pub(crate) is_echo: bool,
+    /// It was said on this link by somebody else, and passed on by us, before this speaker ever
+    /// said it: as it would be if our words came back.
+    pub(crate) came_back: bool,
+    /// Nobody else is known to have said it.
+    pub(crate) is_original: bool,
+    /// The same speaker says it more often than anybody should, and it has been said elsewhere too:
+    /// it may be going round.
+    pub(crate) is_excessive: bool,
+}
+
+#[derive(Debug)]
+struct Utterance {
+    speaker: Speaker,
+    first: Instant,
+    last: Instant,
+    /// How often of the speaker's own accord since it last paused,
+    own: u32,
+    /// and how often after others.
+    echoes: u32,
+    known: u64,
+    /// When it would have come last if all of it had come at an even pace.
+    paced: Instant,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sending {
+    link: LinkId,
+    at: Instant,
+    /// On whose account.
+    source: IpAddr,
+    known: u64,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    utterances: Vec<Utterance>,
+    sendings: Vec<Sending>,
+    touched: Instant,
+}
+
+/// All that was said lately.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    entries: BTreeMap<Content, Entry>,
+    /// When each entry was last looked at for its age.
+    order: VecDeque<(Instant, Content)>,
+}
+
+impl Memory {
+    /// Notes that `speaker` said a record, or withdrew one.
+    pub(crate) fn hear_record(
+        &mut self,
+        content: Content,
+        speaker: Speaker,
+        now: Instant,
+    ) -> Heard {
+        if content.sort == Sort::Goodbye {
+            // Whoever else has it may say so at once.
+            self.entries.remove(&Content { sort: Sort::Record, ..content });
+        }
+        self.hear(content, speaker, 0, now, |_, elsewhere, _| elsewhere.is_some())
+    }
+
+    /// Notes that `speaker` asked a question.
+    ///
+    /// Each time that it is asked on one link, a reflector repeats it once on the other; more than
+    /// that somebody there asks himself. So does who names other known answers, since he would not
+    /// learn what he lacks from the answers to the others; but once that is let pass, within the
+    /// time in which a host would not ask again either.
+    pub(crate) fn hear_question(
+        &mut self,
+        content: Content,
+        speaker: Speaker,
+        asked: Asked,
+        now: Instant,
+    ) -> Heard {
+        self.hear(content, speaker, asked.known, now, |echoes, elsewhere, count| {
+            let Some(original) = elsewhere else { return false };
+            let is_covered = original.known == 0 || original.known == asked.known;
+            let is_soon = echoes == 0 && now.since(original.last) < DUPLICATE_QUESTION;
+            echoes < count && (is_covered || is_soon || asked.is_suspect)
+        })
+    }
+
+    fn hear(
+        &mut self,
+        content: Content,
+        speaker: Speaker,
+        known: u64,
+        now: Instant,
+        is_echo: impl FnOnce(u32, Option<&Utterance>, u32) -> bool,
+    ) -> Heard {
+        let entry = self.entry(content, now);
+        let is_recent = |said: &&Utterance| now.since(said.last) < WINDOW;
+        let others = || {
+            let others = entry.utterances.iter();
+            others.filter(|said| said.speaker.source != speaker.source && said.own > 0)
+        };
+        let elsewhere = others().filter(is_recent).filter(|said| said.speaker.link != speaker.link);
+        let count = elsewhere.clone().map(|said| said.own).sum();
+        let latest = elsewhere.max_by_key(|said| said.last);
+        let place = entry.utterances.iter().position(|said| said.speaker == speaker);
+        let before = place.and_then(|place| entry.utterances.get(place));
+        let went_on = before.filter(is_recent);
+        let is_echo = is_echo(went_on.map_or(0, |said| said.echoes), latest, count);
+        let first = before.map_or(now, |said| said.first);
+        let came_back = others().filter(|said| said.speaker.link == speaker.link).any(|said| {
+            let passed_on = entry.sendings.iter().filter(|sent| sent.link != speaker.link);
+            let mut after = passed_on.filter(|sent| sent.at >= said.first && sent.at <= first);
+            after.any(|sent| sent.source != speaker.source)
+        });
+        let is_original = entry.utterances.iter().all(|said| said.speaker.source == speaker.source);
+        let was_elsewhere = others().any(|said| said.speaker.link != speaker.link);
+        let paced = before.map_or(now, |said| said.paced.max(now)) + PACE;
+        let is_excessive = was_elsewhere && !is_echo && paced.since(now) > PACE * HEAD_START;
+        let paced = if is_echo || is_excessive { paced - PACE } else { paced };
+        let (own, echoes) = went_on.map_or((0, 0), |said| (said.own, said.echoes));
+        let (own, echoes) = if is_echo { (own, echoes + 1) } else { (own + 1, echoes) };
+        let said = Utterance { speaker, first, last: now, own, echoes, known, paced };
+        match place.and_then(|place| entry.utterances.get_mut(place)) {
+            Some(before) => *before = said,
+            None => {
+                if entry.utterances.len() >= MAX_SPEAKERS {
+                    let oldest = entry.utterances.iter().enumerate();
+                    if let Some((oldest, _)) = oldest.min_by_key(|(_, said)| said.last) {
+                        entry.utterances.swap_remove(oldest);
+                    }
+                }
+                entry.utterances.push(said);
+            }
+        }
+        Heard { is_echo, came_back, is_original, is_excessive }
+    }
+
+    /// Whether a record need not go to `link` on account of `source`: it was said there by itself,
+    /// or went there just before.
+    pub(crate) fn is_recent_record(
+        &self,
+        content: Content,
+        source: IpAddr,
+        link: LinkId,
+        is_urgent: bool,
+        now: Instant,
+    ) -> bool {
+        let Some(entry) = self.entries.get(&content) else { return false };
+        let interval = if is_urgent { URGENT_INTERVAL } else { RECORD_INTERVAL };
+        let was_sent = entry.sendings.iter().filter(|sent| sent.link == link).any(|sent| {
+            let is_same = sent.source == source;
+            let span = if is_same || is_urgent { interval } else { WINDOW };
+            // A withdrawal is never held back, but once is enough for what two reflectors say.
+            let span = if content.sort == Sort::Goodbye && is_same { Duration::ZERO } else { span };
+            now.since(sent.at) < span
+        });
+        was_sent || entry.is_said_on(link, source, now)
+    }
+
+    /// Whether a question need not go to `link` on account of `source`.
+    pub(crate) fn is_recent_question(
+        &self,
+        content: Content,
+        source: IpAddr,
+        link: LinkId,
+        known: u64,
+        heard: Heard,
+        now: Instant,
+    ) -> bool {
+        let Some(entry) = self.entries.get(&content) else { return false };
+        if heard.is_echo {
+            let was_sent = |sent: &Sending| sent.link == link && now.since(sent.at) < WINDOW;
+            return entry.is_said_on(link, source, now) || entry.sendings.iter().any(was_sent);
+        }
+        entry.sendings.iter().any(|sent| {
+            sent.link == link
+                && sent.source != source
+                && now.since(sent.at) < DUPLICATE_QUESTION
+                && (sent.known == 0 || sent.known == known)
+        })
+    }
+
+    /// Notes that something goes out on `link` on account of `source`.
+    pub(crate) fn sent(
+        &mut self,
+        content: Content,
+        source: IpAddr,
+        link: LinkId,
+        known: u64,
+        now: Instant,
+    ) {
+        let sending = Sending { link, at: now, source, known };
+        let entry = self.entry(content, now);
+        match entry.sendings.iter_mut().find(|sent| sent.link == link) {
+            Some(before) => *before = sending,
+            None => entry.sendings.push(sending),
+        }
+    }
+
+    /// Forgets what was said and sent on a link.
+    pub(crate) fn forget_link(&mut self, link: LinkId) {
+        for entry in self.entries.values_mut() {
+            entry.utterances.retain(|said| said.speaker.link != link);
+            entry.sendings.retain(|sent| sent.link != link);
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.entries.clear();
+        self.order.clear();
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    fn entry(&mut self, content: Content, now: Instant) -> &mut Entry {
+        self.make_room(now);
+        let order = &mut self.order;
+        let entry = self.entries.entry(content).or_insert_with(|| {
+            order.push_back((now, content));
+            Entry::default()
+        });
+        entry.touched = now;
+        entry
+    }
+
+    /// Drops what is too old, and what there is no room for. Each place in `order` is one entry's,
+    /// or that of one which has been withdrawn.
+    fn make_room(&mut self, now: Instant) {
+        while let Some(&(since, content)) = self.order.front() {
+            let is_full = self.order.len() >= MAX_CONTENTS;
+            if now.since(since) < KEPT && !is_full {
+                return;
+            }
+            self.order.pop_front();
+            let touched = self.entries.get(&content).map(|entry| entry.touched);
+            match touched {
+                Some(touched) if now.since(touched) < KEPT && !is_full => {
+                    self.order.push_back((touched, content));
+                }
+                _ => {
+                    self.entries.remove(&content);
+                }
+            }
+        }
+    }
+}
+
+impl Entry {
+    /// Whether somebody else than `source` said it on `link` of his own accord.
+    fn is_said_on(&self, link: LinkId, source: IpAddr, now: Instant) -> bool {
+        self.utterances.iter().any(|said| {
+            said.speaker.link == link
+                && said.speaker.source != source
+                && said.own > 0
+                && now.since(said.last) < WINDOW
+        })
+    }
+}

@@ -1,0 +1,235 @@
+//! Passes questions on, with the answers that the asker knows already, and probes (RFC 6762
+//! sections 5, 7 and 8).
+
+use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use magpie_wire::datagram::MDNS_PORT;
+use magpie_wire::dns::{Header, Message, Name, Question, Record, Section, kind};
+
+use crate::mdns::counters::NameDiscard;
+use crate::mdns::egress::{Draft, Outlet, Route};
+use crate::mdns::filter::Place;
+use crate::mdns::memory::{Asked, Content, Heard, Sort, Speaker};
+use crate::mdns::reflector::{Origin, Reflector, Scene};
+use crate::{Instant, LinkId, Verdict};
+
+/// How long responders wait for the rest of the known answers (RFC 6762 section 7.2).
+const SERIES_TIME: Duration = Duration::from_millis(500);
+/// How long who probes, or asks for an answer to himself alone, is answered faster than others.
+const URGENT_TIME: Duration = Duration::from_secs(1);
+/// Names that are waited for in that way.
+const MAX_URGENT: usize = 1_024;
+
+/// Somebody sends more known answers than one packet holds. Responders tell such packets by their
+/// source, which is ours for all that we pass on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Series {
+    pub(crate) asker: Speaker,
+    until: Instant,
+}
+
+/// Returns what a name is remembered by.
+pub(super) fn name_hash(name: &Name<'_>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Returns what a set of records is remembered by; zero is none.
+fn set_hash<'r, 'a: 'r>(records: impl Iterator<Item = &'r Record<'a>>) -> u64 {
+    records.fold(0, |sum: u64, record| sum.wrapping_add(record.content()))
+}
+
+/// Addresses among known answers do not count, since whether they cross is another question.
+fn is_name(record: &&Record<'_>) -> bool {
+    !matches!(record.kind(), kind::A | kind::AAAA)
+}
+
+/// Why a question stays behind.
+pub(super) fn not_asked(why: Verdict) -> NameDiscard {
+    match why {
+        Verdict::Conflict | Verdict::DualHomed => NameDiscard::Conflict,
+        _ => NameDiscard::Denied,
+    }
+}
+
+/// What the memory says of a question.
+struct Considered<'m, 'a> {
+    question: &'m Question<'a>,
+    content: Content,
+    heard: Heard,
+}
+
+impl Reflector {
+    pub(super) fn on_query(&mut self, scene: Scene<'_>, origin: &Origin, message: &Message<'_>) {
+        let is_probe = !message.authorities.is_empty();
+        let known = if is_probe {
+            set_hash(message.authorities.iter())
+        } else {
+            set_hash(message.answers.iter().filter(is_name))
+        };
+        let mut considered = Vec::with_capacity(message.questions.len());
+        for question in &message.questions {
+            let heard = self.hear_question(scene, origin, question, is_probe, known);
+            if question.unicast || is_probe {
+                let key = (origin.link, name_hash(&question.name));
+                self.urgent.insert(key, scene.now + URGENT_TIME, MAX_URGENT, scene.now);
+            }
+            if heard.1.is_excessive {
+                self.counters.count(NameDiscard::Excessive);
+            } else {
+                considered.push(Considered { question, content: heard.0, heard: heard.1 });
+            }
+        }
+        if self.peers.is_reflector(origin.speaker(), scene.now) {
+            return self.counters.count(NameDiscard::Reflector);
+        }
+        for proposed in &message.authorities {
+            let event = self.judge.observe_probe(origin.known(), proposed, scene.now);
+            event.into_iter().for_each(|event| self.report(event));
+        }
+        for to in scene.others(origin.link) {
+            for is_v6 in scene.versions(origin.is_v6()) {
+                self.pass_query(scene, origin, message, (to, is_v6), &considered, known);
+            }
+        }
+    }
+
+    fn hear_question(
+        &mut self,
+        scene: Scene<'_>,
+        origin: &Origin,
+        question: &Question<'_>,
+        is_probe: bool,
+        known: u64,
+    ) -> (Content, Heard) {
+        let (sort, hash) = if is_probe {
+            // What is asked and what is intended: two hosts that want the same name both have to be
+            // heard.
+            (Sort::Probe, question.content().wrapping_add(known))
+        } else {
+            (Sort::Question, question.content())
+        };
+        let content = Content { is_v6: origin.is_v6(), sort, hash };
+        let is_suspect = self.peers.is_suspect(origin.speaker(), scene.now);
+        let asked = Asked { known: if is_probe { 0 } else { known }, is_suspect };
+        let heard = self.memory.hear_question(content, origin.speaker(), asked, scene.now);
+        if heard.came_back {
+            self.accuse(scene, origin, hash, is_probe);
+        }
+        (content, heard)
+    }
+
+    fn pass_query(
+        &mut self,
+        scene: Scene<'_>,
+        origin: &Origin,
+        message: &Message<'_>,
+        (to, is_v6): (Place, bool),
+        considered: &[Considered<'_, '_>],
+        known: u64,
+    ) {
+        let is_probe = !message.authorities.is_empty();
+        let mut questions = Vec::new();
+        for Considered { question, content, heard } in considered {
+            let content = Content { is_v6, ..*content };
+            let allowed = if is_probe {
+                self.judge.probe(question, origin.known(), to, scene.now)
+            } else {
+                self.judge.question(question, origin.place(), to, scene.now)
+            };
+            if let Err(why) = allowed {
+                self.counters.count(not_asked(why));
+            } else if self.memory.is_recent_question(
+                content,
+                origin.source,
+                to.link,
+                known,
+                *heard,
+                scene.now,
+            ) {
+                self.counters.count(NameDiscard::Repeated);
+            } else {
+                questions.push((content, Question { unicast: false, ..(*question).clone() }));
+            }
+        }
+        let goes_on = self.goes_on(scene, origin, message, (to.link, is_v6), !questions.is_empty());
+        if questions.is_empty() && !goes_on {
+            return;
+        }
+        let Some(outlet) = Outlet::of(&scene, to.link, is_v6) else {
+            return self.counters.count(NameDiscard::NoSource);
+        };
+        let mut records = Vec::new();
+        if goes_on {
+            records.extend(self.known_answers(scene, origin, message, to));
+        }
+        let probed = |record: &&Record<'_>| {
+            questions.iter().any(|(_, question)| question.name == record.name)
+        };
+        let intended = message.authorities.iter().filter(probed);
+        records.extend(intended.map(|record| (Section::Authority, Cow::Borrowed(record))));
+        let is_truncated = goes_on && message.is_truncated;
+        let header = Header { is_truncated, ..Header::default() };
+        let contents: Vec<_> = questions.iter().map(|(content, _)| *content).collect();
+        let questions = questions.into_iter().map(|(_, question)| question).collect();
+        let draft = Draft { header, questions, records };
+        let route = Route::to_group(&outlet, MDNS_PORT);
+        if self.send(&scene, &outlet, route, &draft) {
+            for content in contents {
+                self.counters.questions_passed += 1;
+                self.memory.sent(content, origin.source, to.link, known, scene.now);
+            }
+        }
+    }
+
+    /// Returns those known answers that would have crossed if they came from where the question
+    /// goes: the asker does not know them otherwise.
+    fn known_answers<'m, 'a>(
+        &self,
+        scene: Scene<'_>,
+        origin: &Origin,
+        message: &'m Message<'a>,
+        to: Place,
+    ) -> Vec<(Section, Cow<'m, Record<'a>>)> {
+        let crossing = |record: &'m Record<'a>| {
+            self.judge.known_answer(record, origin.place(), to, scene.engine, scene.now).ok()
+        };
+        let known = message.answers.iter().filter_map(crossing);
+        known.map(|record| (Section::Answer, record)).collect()
+    }
+
+    /// Decides whether the known answers go with the questions, or alone if they continue those of
+    /// before.
+    ///
+    /// While somebody's known answers are not complete, those of everybody else would be taken for
+    /// his: they stay behind, and the question is answered once too often instead of never.
+    fn goes_on(
+        &mut self,
+        scene: Scene<'_>,
+        origin: &Origin,
+        message: &Message<'_>,
+        to: (LinkId, bool),
+        has_questions: bool,
+    ) -> bool {
+        let running = self.series.get(&to).filter(|series| series.until > scene.now).copied();
+        let is_asker = running.is_some_and(|series| series.asker == origin.speaker());
+        let continues = message.questions.is_empty() && is_asker;
+        let begins = has_questions && (running.is_none() || is_asker);
+        if !continues && !begins {
+            if !message.answers.is_empty() {
+                self.counters.count(NameDiscard::KnownAnswers);
+            }
+            return false;
+        }
+        if message.is_truncated {
+            let until = scene.now + SERIES_TIME;
+            self.series.insert(to, Series { asker: origin.speaker(), until });
+        } else if is_asker {
+            self.series.remove(&to);
+        }
+        !message.answers.is_empty()
+    }
+}
