@@ -115,6 +115,8 @@ pub(super) struct Layout {
     pub(super) sections: [Vec<RecordAt>; 3],
     /// Where something else has to stand for the message to be read, and what.
     replaced: Vec<(usize, [u8; 2])>,
+    /// For each octet of the message, whether a name points there.
+    pointed_at: Vec<bool>,
 }
 
 pub(super) struct RecordAt {
@@ -136,6 +138,7 @@ impl Layout {
             questions: Vec::new(),
             sections: [Vec::new(), Vec::new(), Vec::new()],
             replaced: Vec::new(),
+            pointed_at: vec![false; bytes.len()],
         };
         // RFC 6762 section 18.7: this bit is ignored, but the reader insists on a zero.
         layout.replaced.extend((header.flags.get() & 0x0040 != 0).then(|| {
@@ -156,6 +159,11 @@ impl Layout {
                 }
             }
         }
+        // Names are where names are, so that nothing that is put elsewhere becomes part of one.
+        let is_name = |at: usize| layout.pointed_at.get(at).is_some_and(|pointed_at| *pointed_at);
+        if layout.replaced.iter().any(|(at, octets)| (*at..at + octets.len()).any(is_name)) {
+            return Err(MalformedMessage::Pointer);
+        }
         Ok(layout)
     }
 
@@ -173,7 +181,7 @@ impl Layout {
 
     /// Walks over a question; returns where the next one begins.
     fn question(&mut self, bytes: &[u8], at: usize) -> Result<usize, MalformedMessage> {
-        let at = Walk::new(bytes).name(at, bytes.len())?;
+        let at = Walk::new(bytes, &mut self.pointed_at).name(at, bytes.len())?;
         let kind = number(bytes, at)?;
         let class = number(bytes, at + 2)?;
         QCLASS::try_from(class & 0x7fff).map_err(|_| MalformedMessage::Class)?;
@@ -187,7 +195,7 @@ impl Layout {
 
     /// Walks over a record; returns where the next one begins.
     fn record(&mut self, bytes: &[u8], at: usize) -> Result<(RecordAt, usize), MalformedMessage> {
-        let at = Walk::new(bytes).name(at, bytes.len())?;
+        let at = Walk::new(bytes, &mut self.pointed_at).name(at, bytes.len())?;
         let kind = number(bytes, at)?;
         let class = number(bytes, at + 2)?;
         let start = at + 10;
@@ -201,7 +209,7 @@ impl Layout {
         }
         let mut expanded = None;
         if let Some(shape) = Shape::of(kind) {
-            let octets = shape.walk(bytes, start..end)?;
+            let octets = shape.walk(Walk::new(bytes, &mut self.pointed_at), start..end)?;
             // Nobody else knows that these may be compressed too (RFC 6762 section 18.14).
             expanded = matches!(kind, kind::PX | kind::DNAME).then_some(octets);
         } else if !matches!(TYPE::from(kind), TYPE::Unknown(_) | TYPE::NULL)
@@ -244,8 +252,8 @@ impl Shape {
     }
 
     /// Walks over rdata; returns it without compression.
-    fn walk(self, bytes: &[u8], rdata: Range<usize>) -> Result<Vec<u8>, MalformedMessage> {
-        let mut walk = Walk::new(bytes);
+    fn walk(self, mut walk: Walk<'_>, rdata: Range<usize>) -> Result<Vec<u8>, MalformedMessage> {
+        let bytes = walk.bytes;
         let mut at = rdata.start + self.before;
         walk.expanded.extend(bytes.get(rdata.start..at).ok_or(MalformedMessage::Data)?);
         for _ in 0..self.names {
@@ -263,12 +271,22 @@ impl Shape {
 /// A walk over names, and what was seen of them.
 struct Walk<'a> {
     bytes: &'a [u8],
+    pointed_at: &'a mut [bool],
     expanded: Vec<u8>,
 }
 
 impl<'a> Walk<'a> {
-    fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, expanded: Vec::new() }
+    fn new(bytes: &'a [u8], pointed_at: &'a mut [bool]) -> Self {
+        Self { bytes, pointed_at, expanded: Vec::new() }
+    }
+
+    /// Notes that octets are part of a name, if it is a pointer that leads there.
+    fn note(&mut self, octets: Range<usize>, pointers: usize) {
+        if pointers > 0
+            && let Some(pointed_at) = self.pointed_at.get_mut(octets)
+        {
+            pointed_at.fill(true);
+        }
     }
 
     /// Walks over a name of which the part that stands at `at` has to end before `end`; returns
@@ -289,6 +307,7 @@ impl<'a> Walk<'a> {
             match first {
                 0 => {
                     self.expanded.push(0);
+                    self.note(at..at + 1, pointers);
                     return Ok(next.unwrap_or(at + 1));
                 }
                 0xc0.. => {
@@ -296,6 +315,7 @@ impl<'a> Walk<'a> {
                     if at + 2 > end {
                         return Err(MalformedMessage::Data);
                     }
+                    self.note(at..at + 2, pointers);
                     pointers += 1;
                     // Always before what has been walked over, so that it comes to an end.
                     if pointer >= start || pointer < HEADER_LEN || pointers > MAX_POINTERS {
@@ -318,6 +338,7 @@ impl<'a> Walk<'a> {
                     let after = at + 1 + label;
                     let octets = self.bytes.get(at..after).ok_or(MalformedMessage::Truncated)?;
                     self.expanded.extend(octets);
+                    self.note(at..after, pointers);
                     at = after;
                 }
             }

@@ -347,6 +347,19 @@ fn mdn_08_compression_points_to_an_earlier_name() {
     assert_eq!(refusal(&chain(200)), Some(MalformedMessage::Pointer));
 }
 
+#[test]
+fn mdn_08_names_are_not_made_of_what_stands_for_something_else() {
+    // A name that begins in the type of a question of which the reader has never heard.
+    let with = |pointer: u16| {
+        let mut m = Octets::new(0, QUERY, [2, 0, 0, 0]);
+        m.name(&["pi"], 0).question(0x0161, 0x0001);
+        m.name(&[], pointer).question(kind::A, IN);
+        m.0
+    };
+    assert_eq!(Message::parse(&with(12)).unwrap().questions[1].name, name("pi"));
+    assert_eq!(refusal(&with(16)), Some(MalformedMessage::Pointer));
+}
+
 /// Where the pointers of a chain stand: behind the header, a name of three octets and the fixed part
 /// of a record.
 fn rdata_at(index: u16) -> u16 {
