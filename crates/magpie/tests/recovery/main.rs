@@ -32,5 +32,5 @@ fn main() -> ExitCode {
         tests.push((disturbance.name, Box::new(|| scene::recovers_from(disturbance))));
     }
     // Figures of recovery mean little where many tests compete for the processor.
-    common::run_all(tests, 3)
+    common::run_all(tests, 4)
 }

@@ -159,9 +159,6 @@ pub(crate) struct Routes<'a> {
     present: BTreeSet<Ipv6Addr>,
     /// How many were removed.
     pub(crate) removed: usize,
-    /// When the first and the last of those that are there was added.
-    pub(crate) first: Option<Instant>,
-    pub(crate) last: Option<Instant>,
 }
 
 impl<'a> Routes<'a> {
@@ -172,15 +169,7 @@ impl<'a> Routes<'a> {
             Monitor::open(&[Group::Route])?
         };
         monitor.set_receive_buffer(NEWS)?;
-        let mut routes = Self {
-            node,
-            monitor,
-            metric,
-            present: BTreeSet::new(),
-            removed: 0,
-            first: None,
-            last: None,
-        };
+        let mut routes = Self { node, monitor, metric, present: BTreeSet::new(), removed: 0 };
         routes.look()?;
         Ok(routes)
     }
@@ -218,13 +207,10 @@ impl<'a> Routes<'a> {
     /// Reads what happened.
     pub(crate) fn catch_up(&mut self) -> Outcome {
         let (metric, mut is_in_doubt) = (self.metric, false);
-        let Self { monitor, present, removed, first, last, .. } = self;
+        let Self { monitor, present, removed, .. } = self;
         while monitor.read(|event| match event {
-            Event::Route(Change::Present(route))
-                if is_one(&route, metric) && present.insert(route.destination) =>
-            {
-                first.get_or_insert_with(Instant::now);
-                *last = Some(Instant::now());
+            Event::Route(Change::Present(route)) if is_one(&route, metric) => {
+                present.insert(route.destination);
             }
             Event::Route(Change::Absent(route)) if is_one(&route, metric) => {
                 *removed += usize::from(present.remove(&route.destination));

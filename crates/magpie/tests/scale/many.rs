@@ -56,12 +56,13 @@ pub(crate) fn ten_thousand_hosts_are_served() -> Outcome {
     let other = METRIC + 1;
     let mut others_routes = Routes::follow(&site.gateway, other)?;
     file.write(&format!("{CONFIG}route-metric = {other}\n"))?;
+    let begin = Instant::now();
     magpie.signal(Signal::HUP)?;
     others_routes.await_count(count)?;
-    let took = others_routes.last.zip(others_routes.first).map(|(last, first)| last - first);
-    let took = took.ok_or("no route was added")?;
+    let took = begin.elapsed();
     println!("scale: {} routes added in {} ms", count, took.as_millis());
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    // One second is promised; machines that are busy with something else get more.
+    assert!(took < Duration::from_secs(3), "{took:?}");
     routes.await_count(0)?;
 
     let begin = Instant::now();
@@ -92,7 +93,9 @@ pub(crate) fn ten_thousand_hosts_are_served() -> Outcome {
     if let [(first_descriptors, first), (last_descriptors, last)] = *after.as_slice() {
         assert_eq!(first_descriptors, last_descriptors);
         assert!(last <= first + first / 20, "{first} then {last} KiB");
-        assert!(last < 2 * resident, "{resident} at first, then {last} KiB");
+        let octets = (last - resident_before) * 1024 / u64::from(HOSTS);
+        println!("scale: {octets} octets of memory a host in the long run");
+        assert!(octets < 2048, "{octets} octets a host");
     }
     let neighbors = site.gateway.neighbors()?.len();
     assert!(neighbors < 100, "{neighbors} neighbors in the kernel");
