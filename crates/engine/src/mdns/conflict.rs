@@ -19,8 +19,9 @@ use super::fair::{Fair, Sender};
 use super::packed::Packed;
 use crate::{Instant, LinkId};
 
-/// Hosts begin on all their links within this time: probing takes as long (RFC 6762 section 8.1).
-const AT_ONCE: Duration = Duration::from_secs(1);
+/// Hosts begin on all their links within this time: each after a random delay of 250 ms at most (RFC
+/// 6762 section 8.1). Who waits for another host to be done with its probes begins later.
+const AT_ONCE: Duration = Duration::from_millis(500);
 /// How long two hosts with one name have to settle that between them, before observers are told.
 /// Probing and announcing again takes less.
 const SETTLING_TIME: Duration = Duration::from_secs(3);
@@ -101,7 +102,7 @@ impl Claims {
         now: Instant,
     ) -> Option<LinkId> {
         let Assertion { link, station, content, life } = assertion;
-        let until = now + life.unwrap_or(PROBE_LIFE);
+        let until = now + life.unwrap_or(PROBE_LIFE).min(MEMORY);
         let key = (Packed::key(name), link);
         let was_alive = match self.claims.get_mut(&key) {
             Some(claim) => {

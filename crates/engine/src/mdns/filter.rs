@@ -26,6 +26,8 @@ pub(crate) struct Place {
 /// The rules about names, ready to be applied.
 #[derive(Debug)]
 pub(crate) struct Filter {
+    /// Some names are let through by being named, and no others.
+    is_selective: bool,
     allow: Vec<Rule>,
     deny: Vec<Rule>,
 }
@@ -70,12 +72,13 @@ struct Case<'a> {
 impl Filter {
     /// Prepares the rules.
     pub(crate) fn new(settings: &Mdns) -> Self {
-        Self { allow: prepare(&settings.allow), deny: prepare(&settings.deny) }
+        let is_selective = !settings.allow.is_empty();
+        Self { is_selective, allow: prepare(&settings.allow), deny: prepare(&settings.deny) }
     }
 
     /// Whether some names are let through by being named.
     pub(crate) fn is_selective(&self) -> bool {
-        !self.allow.is_empty()
+        self.is_selective
     }
 
     /// Whether a record may cross from where it was said to `to`.
@@ -165,7 +168,7 @@ impl Filter {
         if self.deny.iter().any(|rule| rule.covers_way(case) && rule.denies(topic, case)) {
             return Err(Verdict::Denied);
         }
-        if self.allow.is_empty() {
+        if !self.is_selective {
             return Ok(());
         }
         let mut ways = self.allow.iter().filter(|rule| rule.covers_way(case));
