@@ -13,6 +13,7 @@ pub(crate) const SERVICE: &str = "org.varlink.service";
 
 pub(crate) const STATUS: &str = "io.magpie.Status";
 pub(crate) const HOSTS: &str = "io.magpie.Hosts";
+pub(crate) const NAMES: &str = "io.magpie.Names";
 pub(crate) const ROUTES: &str = "io.magpie.Routes";
 pub(crate) const TARGETS: &str = "io.magpie.Targets";
 pub(crate) const RULES: &str = "io.magpie.Rules";

@@ -11,14 +11,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::call::{
-    ADD_RULES, ANNOUNCE, BUSY, Call, HOSTS, INVALID_PARAMETER, METHOD_NOT_FOUND, NO_SUCH_LINK,
-    RELOAD, RELOAD_FAILED, REMOVE_RULES, ROUTES, RULE_REFUSED, RULES, Reply, STATUS, TARGETS,
-    WATCH,
+    ADD_RULES, ANNOUNCE, BUSY, Call, HOSTS, INVALID_PARAMETER, METHOD_NOT_FOUND, NAMES,
+    NO_SUCH_LINK, RELOAD, RELOAD_FAILED, REMOVE_RULES, ROUTES, RULE_REFUSED, RULES, Reply, STATUS,
+    TARGETS, WATCH,
 };
 use crate::frame::{Decoder, encode};
 use crate::message::{
-    AddRules, AddedRules, Announce, Announced, Event, EventKind, Host, HostRoute, RemoveRules,
-    Rule, RuleRefusal, Status, Target,
+    AddRules, AddedRules, Announce, Announced, Event, EventKind, Host, HostRoute, Name,
+    RemoveRules, Rule, RuleRefusal, Status, Target,
 };
 use crate::server::MAX_REQUEST;
 
@@ -183,6 +183,19 @@ impl Client {
             hosts: Vec<Host>,
         }
         self.call::<Hosts>(HOSTS).map(|reply| reply.hosts)
+    }
+
+    /// Asks for the records of names that were seen, in their order.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`] when no sensible answer came.
+    pub fn names(&mut self) -> Result<Vec<Name>, ClientError> {
+        #[derive(Deserialize)]
+        struct Names {
+            names: Vec<Name>,
+        }
+        self.call::<Names>(NAMES).map(|reply| reply.names)
     }
 
     /// Asks for the host routes that the daemon keeps or wants, in the order of their addresses.

@@ -15,10 +15,10 @@ pub mod server;
 pub use call::{INTERFACE, INTERFACE_DESCRIPTION};
 pub use client::{Client, ClientError, Watch};
 pub use message::{
-    AddRules, AddedRules, Announce, Announced, Event, EventKind, Guard, Host, HostRoute,
-    HostRouteState, HostState, LinkState, LinkStatus, NewRule, RelayKind, RelayLink, RelayStatus,
-    RemoveRules, RouteReason, RouteState, Rule, RuleMethod, RuleRefusal, RuleSource, Status,
-    Target,
+    AddRules, AddedRules, Announce, Announced, Crossing, Event, EventKind, Guard, Host, HostRoute,
+    HostRouteState, HostState, LinkState, LinkStatus, Name, NamesStatus, NewRule, Reflector,
+    RelayKind, RelayLink, RelayStatus, RemoveRules, RouteReason, RouteState, Rule, RuleMethod,
+    RuleRefusal, RuleSource, Status, Target,
 };
 pub use server::{BindError, Handler, Server};
 

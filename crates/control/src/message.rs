@@ -52,6 +52,31 @@ pub struct RelayStatus {
     pub prefixes: Vec<String>,
     /// Rules that are in force, of the configuration and others.
     pub rules: u64,
+    /// What crosses of names; none if they do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names: Option<NamesStatus>,
+}
+
+/// How the reflection of names of a relay or responder is doing.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct NamesStatus {
+    /// Records that are remembered.
+    pub records: u64,
+    /// Other reflectors between the same links, from which nothing is taken.
+    #[serde(default)]
+    pub reflectors: Vec<Reflector>,
+    /// Everything that is counted about it, by name.
+    #[serde(default)]
+    pub counters: BTreeMap<String, u64>,
+}
+
+/// Another reflector between the same links.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Reflector {
+    /// Name of the link where it was heard.
+    pub link: String,
+    /// Its address there.
+    pub address: IpAddr,
 }
 
 /// What a relay or a responder answers for.
@@ -176,6 +201,9 @@ pub struct Host {
     pub router: bool,
     /// What became of its host route.
     pub route: RouteState,
+    /// Names that were seen to have this address, on the link that it is on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
 }
 
 /// How sure the daemon is of a host.
@@ -273,6 +301,43 @@ pub enum HostRouteState {
     /// A state that this version does not know.
     #[serde(other)]
     Unknown,
+}
+
+/// A record of a name that was seen on a link, and what became of it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Name {
+    /// The name, as DNS writes it (RFC 1035 section 5.1), without the final dot.
+    pub name: String,
+    /// The type of the record: `AAAA`, `SRV`, or `TYPE65` and the like.
+    #[serde(rename = "type")]
+    pub record_type: String,
+    /// What it says, shortened if it is long.
+    pub data: String,
+    /// The address that it names, if it is an address record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
+    /// Name of the relay or responder that saw it.
+    pub relay: String,
+    /// Name of the link where it was seen.
+    pub link: String,
+    /// Who said it.
+    pub source: IpAddr,
+    /// Seconds since it was last said.
+    pub seen_seconds: u64,
+    /// Seconds that are left of its lifetime.
+    pub remaining_seconds: u64,
+    /// What was last done with it, for each link that it might have gone to.
+    #[serde(default)]
+    pub to: Vec<Crossing>,
+}
+
+/// What was done with a record for one link.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Crossing {
+    /// Name of the link.
+    pub link: String,
+    /// `passed`, or why it did not cross.
+    pub verdict: String,
 }
 
 /// A request to tell neighbors anew which addresses are answered for here: this host took over
@@ -450,6 +515,9 @@ pub struct RuleRefusal {
 /// Something that happened.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Event {
+    /// When it was, in the form of RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<String>,
     /// What it was.
     #[serde(rename = "event")]
     pub kind: EventKind,
@@ -462,6 +530,18 @@ pub struct Event {
     /// Link-layer address of who caused it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lladdr: Option<String>,
+    /// The name it is about; see [`Name`] for this field and the next three.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The type of the record that it is about.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub record_type: Option<String>,
+    /// What the record says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<String>,
+    /// What was done with the record.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub to: Vec<Crossing>,
     /// More for a human reader.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
@@ -497,6 +577,14 @@ pub enum EventKind {
     LinkChanged,
     /// Something that the daemon keeps in the kernel was gone or broken, and is in place again.
     Repaired,
+    /// A record of a name was seen for the first time, or something else than before became of it.
+    NameSeen,
+    /// A record of a name was withdrawn by its owner.
+    NameWithdrawn,
+    /// A name is alive on two links with different data.
+    NameConflict,
+    /// Another reflector of names serves the same links.
+    ReflectorFound,
     /// Something that an operator should look at.
     Warning,
     /// A kind that this version does not know.
@@ -507,7 +595,18 @@ pub enum EventKind {
 impl Event {
     /// Starts an event without particulars.
     pub const fn new(kind: EventKind) -> Self {
-        Self { kind, address: None, link: None, lladdr: None, detail: None }
+        Self {
+            time: None,
+            kind,
+            address: None,
+            link: None,
+            lladdr: None,
+            name: None,
+            record_type: None,
+            data: None,
+            to: Vec::new(),
+            detail: None,
+        }
     }
 }
 
@@ -616,6 +715,10 @@ impl EventKind {
             Self::Refused => "refused",
             Self::LinkChanged => "link-changed",
             Self::Repaired => "repaired",
+            Self::NameSeen => "name-seen",
+            Self::NameWithdrawn => "name-withdrawn",
+            Self::NameConflict => "name-conflict",
+            Self::ReflectorFound => "reflector-found",
             Self::Warning => "warning",
             Self::Unknown => "unknown",
         }
@@ -652,6 +755,7 @@ mod tests {
             evidence: "dad".into(),
             router: false,
             route: RouteState::Installed,
+            names: vec!["pi-41.local".into()],
         };
         let expected = json!({
             "address": "2001:db8::21",
@@ -662,9 +766,40 @@ mod tests {
             "evidence": "dad",
             "router": false,
             "route": "installed",
+            "names": ["pi-41.local"],
         });
         assert_eq!(serde_json::to_value(&host).unwrap(), expected);
         assert_eq!(serde_json::from_value::<Host>(expected).unwrap(), host);
+    }
+
+    #[test]
+    fn a_name_is_written_in_the_documented_form() {
+        let name = Name {
+            name: "pi-41.local".into(),
+            record_type: "AAAA".into(),
+            data: "2001:db8::41".into(),
+            address: Some("2001:db8::41".parse().unwrap()),
+            relay: "island".into(),
+            link: "eth0".into(),
+            source: "fe80::41".parse().unwrap(),
+            seen_seconds: 3,
+            remaining_seconds: 117,
+            to: vec![Crossing { link: "wlan0".into(), verdict: "passed".into() }],
+        };
+        let expected = json!({
+            "name": "pi-41.local",
+            "type": "AAAA",
+            "data": "2001:db8::41",
+            "address": "2001:db8::41",
+            "relay": "island",
+            "link": "eth0",
+            "source": "fe80::41",
+            "seen_seconds": 3,
+            "remaining_seconds": 117,
+            "to": [{ "link": "wlan0", "verdict": "passed" }],
+        });
+        assert_eq!(serde_json::to_value(&name).unwrap(), expected);
+        assert_eq!(serde_json::from_value::<Name>(expected).unwrap(), name);
     }
 
     #[test]
@@ -829,6 +964,11 @@ mod tests {
             E::ForeignRoute,
             E::Refused,
             E::LinkChanged,
+            E::Repaired,
+            E::NameSeen,
+            E::NameWithdrawn,
+            E::NameConflict,
+            E::ReflectorFound,
             E::Warning,
             E::Unknown,
         ] {

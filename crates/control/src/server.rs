@@ -20,13 +20,13 @@ use serde_json::{Map, Value, json};
 use crate::call::{
     ADD_RULES, ANNOUNCE, Answer, BUSY, Call, EXPECTED_MORE, GET_INFO, GET_INTERFACE_DESCRIPTION,
     HOSTS, INTERFACE, INTERFACE_DESCRIPTION, INTERFACE_NOT_FOUND, INVALID_PARAMETER,
-    METHOD_NOT_FOUND, NO_SUCH_LINK, RELOAD, RELOAD_FAILED, REMOVE_RULES, ROUTES, RULE_REFUSED,
-    RULES, SERVICE, STATUS, TARGETS, WATCH,
+    METHOD_NOT_FOUND, NAMES, NO_SUCH_LINK, RELOAD, RELOAD_FAILED, REMOVE_RULES, ROUTES,
+    RULE_REFUSED, RULES, SERVICE, STATUS, TARGETS, WATCH,
 };
 use crate::frame::{Decoder, encode};
 use crate::message::{
-    AddRules, AddedRules, Announce, Announced, Event, EventKind, Host, HostRoute, RemoveRules,
-    Rule, RuleRefusal, Status, Target,
+    AddRules, AddedRules, Announce, Announced, Event, EventKind, Host, HostRoute, Name,
+    RemoveRules, Rule, RuleRefusal, Status, Target,
 };
 
 /// Most clients that are served at a time; further ones are told to come back later.
@@ -62,6 +62,9 @@ pub trait Handler {
 
     /// Lists all hosts in the order of their addresses.
     fn hosts(&mut self) -> Vec<Host>;
+
+    /// Lists the records of names that were seen, in their order.
+    fn names(&mut self) -> Vec<Name>;
 
     /// Lists the host routes that are kept or wanted, in the order of their addresses.
     fn routes(&mut self) -> Vec<HostRoute>;
@@ -453,6 +456,7 @@ impl Connection {
         match call.method.as_str() {
             STATUS => encode(&Answer::result(handler.status()), output),
             HOSTS => encode(&Answer::result(Hosts { hosts: handler.hosts() }), output),
+            NAMES => encode(&Answer::result(Names { names: handler.names() }), output),
             ROUTES => encode(&Answer::result(Routes { routes: handler.routes() }), output),
             TARGETS => encode(&Answer::result(Targets { targets: handler.targets() }), output),
             RULES => encode(&Answer::result(Rules { rules: handler.rules() }), output),
@@ -484,6 +488,11 @@ struct Hosts {
 }
 
 /// The reply to a request for all host routes.
+#[derive(Serialize)]
+struct Names {
+    names: Vec<Name>,
+}
+
 #[derive(Serialize)]
 struct Routes {
     routes: Vec<HostRoute>,

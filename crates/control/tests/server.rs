@@ -16,10 +16,11 @@ use std::time::Duration;
 
 use magpie_control::server::{MAX_BACKLOG, MAX_CLIENTS, MAX_REQUEST};
 use magpie_control::{
-    AddRules, AddedRules, Announce, Announced, BindError, Client, ClientError, Event, EventKind,
-    Guard, Handler, Host, HostRoute, HostRouteState, HostState, INTERFACE_DESCRIPTION, LinkState,
-    LinkStatus, NewRule, RelayKind, RelayLink, RelayStatus, RemoveRules, RouteReason, RouteState,
-    Rule, RuleMethod, RuleRefusal, RuleSource, Server, Status, Target,
+    AddRules, AddedRules, Announce, Announced, BindError, Client, ClientError, Crossing, Event,
+    EventKind, Guard, Handler, Host, HostRoute, HostRouteState, HostState, INTERFACE_DESCRIPTION,
+    LinkState, LinkStatus, Name, NamesStatus, NewRule, Reflector, RelayKind, RelayLink,
+    RelayStatus, RemoveRules, RouteReason, RouteState, Rule, RuleMethod, RuleRefusal, RuleSource,
+    Server, Status, Target,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};
@@ -53,6 +54,15 @@ fn targets_arrive_as_they_were_sent() {
     let mut daemon = Daemon::default();
     let targets = with_client(&mut server, &mut daemon, |mut client| client.targets().unwrap());
     assert_eq!(targets, daemon.targets());
+}
+
+#[test]
+fn names_arrive_as_they_were_sent() {
+    let scene = Scene::new();
+    let mut server = scene.serve();
+    let mut daemon = Daemon::default();
+    let names = with_client(&mut server, &mut daemon, |mut client| client.names().unwrap());
+    assert_eq!(names, daemon.names());
 }
 
 #[test]
@@ -586,6 +596,11 @@ impl Handler for Daemon {
                 }],
                 prefixes: vec!["2001:db8:7::/64".into()],
                 rules: 3,
+                names: Some(NamesStatus {
+                    records: 4,
+                    reflectors: vec![Reflector { link: "eth1".into(), address: address(9) }],
+                    counters: [("records_denied".into(), 2)].into(),
+                }),
             }],
             links: vec![LinkStatus {
                 name: "eth1".into(),
@@ -618,6 +633,23 @@ impl Handler for Daemon {
 
     fn hosts(&mut self) -> Vec<Host> {
         self.hosts.clone()
+    }
+
+    fn names(&mut self) -> Vec<Name> {
+        (0..3)
+            .map(|number| Name {
+                name: format!("pi-{number}.local"),
+                record_type: "AAAA".into(),
+                data: address(number).to_string(),
+                address: Some(address(number)),
+                relay: "home".into(),
+                link: "lan".into(),
+                source: address(number),
+                seen_seconds: 1,
+                remaining_seconds: 119,
+                to: vec![Crossing { link: "wan".into(), verdict: "passed".into() }],
+            })
+            .collect()
     }
 
     fn routes(&mut self) -> Vec<HostRoute> {
@@ -728,6 +760,7 @@ fn hosts(count: u128) -> Vec<Host> {
             evidence: "dad".into(),
             router: false,
             route: RouteState::Installed,
+            names: Vec::new(),
         })
         .collect()
 }

@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Status(ViewArgs),
     /// Show the hosts that are known, and where they are
     Hosts(ViewArgs),
+    /// Show the names that were seen, where, and on which links they can be seen from there
+    Names(NamesArgs),
     /// Show the host routes, and which host each is for
     Routes(ViewArgs),
     /// Show which addresses were asked for, and which of them were answered for
@@ -278,6 +280,16 @@ pub(crate) struct ViewArgs {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) control: ControlArgs,
+}
+
+/// Which names to show, and how.
+#[derive(Args, Debug)]
+pub(crate) struct NamesArgs {
+    /// Only names, or data, with this in them; upper and lower case are the same
+    #[arg(value_name = "TEXT")]
+    pub(crate) text: Option<String>,
+    #[command(flatten)]
+    pub(crate) view: ViewArgs,
 }
 
 /// What the command line says about the daemon; what it does not say is left to the file, or to
@@ -732,6 +744,10 @@ mod tests {
             "magpie rules remove --owner docker --relay home",
             "magpie rules remove 2001:db8::1 --owner docker",
             "magpie targets --json",
+            "magpie names",
+            "magpie names --json pi-41",
+            "magpie events",
+            "magpie events --json --control /tmp/x",
             "magpie routes --json",
             "magpie announce",
             "magpie announce wan --control /run/other.sock",

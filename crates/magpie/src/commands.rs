@@ -1,8 +1,9 @@
-//! Carries out the commands about configurations, rules, routes and announcements.
+//! Carries out the commands about configurations, rules, names, routes and announcements.
 
 pub(crate) mod announce;
 pub(crate) mod check;
 pub(crate) mod import;
+pub(crate) mod names;
 pub(crate) mod routes;
 pub(crate) mod rules;
 pub(crate) mod targets;

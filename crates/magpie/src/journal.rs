@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use magpie_control::{Event, EventKind};
-use magpie_engine::{Instant, LinkId};
+use magpie_control::{Crossing, Event, EventKind};
+use magpie_engine::{Instant, LinkId, NameEvent, NameView};
 use magpie_wire::LinkAddr;
 use tracing::field::display;
 
 use crate::links::Links;
+use crate::table::plain;
 
 /// Puts what the engine tells into words, with the names that `name` gives to links; none if it is of
 /// no interest to observers.
@@ -27,7 +28,8 @@ pub(crate) fn describe(
     };
     let described = match *event {
         // That it was forgotten is told already.
-        E::Displaced { .. } | E::Name(_) => return None,
+        E::Displaced { .. } => return None,
+        E::Name(ref event) => name_event(event, name),
         E::Found { target, link, lladdr, evidence } => {
             let detail = format!("noticed by {}", evidence.label());
             told(EventKind::HostFound, target, link, lladdr, Some(detail))
@@ -73,6 +75,45 @@ pub(crate) fn describe(
         },
     };
     Some(described)
+}
+
+/// Puts into words what happened to a name.
+fn name_event(event: &NameEvent, name: impl Fn(LinkId) -> String) -> Event {
+    let record = |kind, view: &NameView| Event {
+        address: view.address,
+        link: Some(name(view.link)),
+        name: Some(view.name.clone()),
+        record_type: Some(view.kind.clone()),
+        data: Some(view.data.clone()),
+        to: crossings(view, &name),
+        detail: Some(format!("said by {}", view.source)),
+        ..Event::new(kind)
+    };
+    match event {
+        NameEvent::Seen(view) => record(EventKind::NameSeen, view),
+        NameEvent::Withdrawn(view) => record(EventKind::NameWithdrawn, view),
+        NameEvent::Conflict { name: contested, link, other } => Event {
+            link: Some(name(*link)),
+            name: Some(contested.clone()),
+            detail: Some(format!("it is something else on {}", name(*other))),
+            ..Event::new(EventKind::NameConflict)
+        },
+        NameEvent::Reflector { link, source } => Event {
+            address: Some(*source),
+            link: Some(name(*link)),
+            detail: Some("nothing that it sends is reflected".to_owned()),
+            ..Event::new(EventKind::ReflectorFound)
+        },
+    }
+}
+
+/// What was done with a record, with the names that `name` gives to links.
+pub(crate) fn crossings(view: &NameView, name: impl Fn(LinkId) -> String) -> Vec<Crossing> {
+    let crossing = |(link, verdict): &(LinkId, magpie_engine::Verdict)| Crossing {
+        link: name(*link),
+        verdict: verdict.label().to_owned(),
+    };
+    view.verdicts.iter().map(crossing).collect()
 }
 
 /// The name that a link goes by in what people read.
@@ -131,11 +172,15 @@ fn write(event: &Event, omitted: u64) {
     let address = event.address.map(display);
     let link = event.link.as_deref().map(display);
     let lladdr = event.lladdr.as_deref().map(display);
+    let name = event.name.as_deref().map(|name| display(plain(name, LONGEST)));
+    let r#type = event.record_type.as_deref().map(|kind| display(plain(kind, LONGEST)));
+    let data = event.data.as_deref().map(|data| display(plain(data, LONGEST)));
+    let to = (!event.to.is_empty()).then(|| display(crossings_text(&event.to)));
     let detail = event.detail.as_deref().map(display);
     let omitted = (omitted > 0).then_some(omitted);
     macro_rules! line {
         ($level:ident, $text:literal) => {
-            tracing::$level!(address, link, lladdr, detail, omitted, $text)
+            tracing::$level!(address, link, lladdr, name, r#type, data, to, detail, omitted, $text)
         };
     }
     match event.kind {
@@ -151,11 +196,23 @@ fn write(event: &Event, omitted: u64) {
         EventKind::Refused => line!(warn, "a limit is reached; what is new is refused"),
         EventKind::LinkChanged => line!(info, "link changed"),
         EventKind::Repaired => line!(warn, "what was gone is in place again"),
+        EventKind::NameSeen => line!(debug, "name seen"),
+        EventKind::NameWithdrawn => line!(debug, "name withdrawn"),
+        EventKind::NameConflict => line!(warn, "name in use on two links"),
+        EventKind::ReflectorFound => line!(warn, "another reflector of names is on the link"),
         EventKind::Warning => line!(warn, "attention"),
         EventKind::Subscribed | EventKind::Unknown => line!(debug, "event"),
     }
 }
 
+/// What was done with a record, in one line.
+pub(crate) fn crossings_text(to: &[Crossing]) -> String {
+    let each = to.iter().map(|Crossing { link, verdict }| format!("{link} ({verdict})"));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+/// Characters of what others sent.
+const LONGEST: usize = 256;
 /// Lines of one kind that are written at once.
 const BURST: u32 = 20;
 /// Time after which another line of the kind may be written.
@@ -177,6 +234,40 @@ mod tests {
         let much_later = later + INTERVAL * 1000;
         let written = (0..1000).filter(|_| quota.take(much_later).is_some()).count();
         assert_eq!(written, BURST as usize);
+    }
+
+    #[test]
+    fn what_happens_to_names_is_told_with_links_and_verdicts() {
+        use magpie_engine::Verdict;
+        let view = NameView {
+            name: "pi-41.local".to_owned(),
+            kind: "AAAA".to_owned(),
+            data: "2001:db8::41".to_owned(),
+            address: Some("2001:db8::41".parse().unwrap()),
+            link: LinkId(2),
+            source: "fe80::41".parse().unwrap(),
+            seen: Duration::ZERO,
+            remaining: Duration::from_secs(120),
+            verdicts: vec![(LinkId(3), Verdict::Passed), (LinkId(4), Verdict::Unreachable)],
+        };
+        let told = |event| {
+            let event = magpie_engine::Event::Name(Box::new(event));
+            describe(&event, |link| format!("eth{}", link.0)).expect("it is of interest")
+        };
+        let seen = told(NameEvent::Seen(view.clone()));
+        assert_eq!((seen.kind, seen.name.as_deref()), (EventKind::NameSeen, Some("pi-41.local")));
+        assert_eq!((seen.link.as_deref(), seen.address), (Some("eth2"), view.address));
+        assert_eq!(crossings_text(&seen.to), "eth3 (passed), eth4 (unreachable)");
+        assert_eq!(told(NameEvent::Withdrawn(view)).kind, EventKind::NameWithdrawn);
+        let name = "x.local".to_owned();
+        let (link, other) = (LinkId(2), LinkId(3));
+        let conflict = told(NameEvent::Conflict { name, link, other });
+        assert_eq!(conflict.kind, EventKind::NameConflict);
+        assert!(conflict.detail.is_some_and(|detail| detail.contains("eth3")));
+        let source = "fe80::7".parse().unwrap();
+        let reflector = told(NameEvent::Reflector { link, source });
+        assert_eq!(reflector.kind, EventKind::ReflectorFound);
+        assert_eq!((reflector.address, reflector.link.as_deref()), (Some(source), Some("eth2")));
     }
 
     #[test]

@@ -32,6 +32,14 @@ pub(crate) fn start(level: LogLevel) {
     registry.with(plain).init();
 }
 
+/// What time it is, as the log writes it: in UTC, in the form of RFC 3339.
+pub(crate) fn time_of_day() -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = SystemTime.format_time(&mut Writer::new(&mut text));
+    text
+}
+
 /// Writes one line: the time in UTC, the level by the name it has in the configuration, and what
 /// is to be said.
 #[derive(Debug)]

@@ -63,6 +63,7 @@ fn main() -> ExitCode {
         Some(Command::Reload(args)) => views::reload(args).map_err(Into::into),
         Some(Command::Check(args)) => return commands::check::run(args),
         Some(Command::Import(args)) => return commands::import::run(args),
+        Some(Command::Names(args)) => return commands::names::run(args),
         Some(Command::Routes(args)) => return commands::routes::run(args),
         Some(Command::Announce(args)) => return commands::announce::run(args),
         Some(Command::Targets(args)) => return commands::targets::run(args),

@@ -1,24 +1,25 @@
 //! Answers those who ask how the daemon is doing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 
 use magpie_config::model::{self, Kind, Method, Role, RulePrefix};
 use magpie_control::{
     AddRules, AddedRules, Announce, Announced, Guard, Handler, Host, HostRoute, HostRouteState,
-    HostState, LinkState, LinkStatus, RelayKind, RelayLink, RelayStatus, RemoveRules, RouteReason,
-    RouteState, Rule, RuleMethod, RuleRefusal, RuleSource, Status, Target,
+    HostState, LinkState, LinkStatus, Name, NamesStatus, Reflector, RelayKind, RelayLink,
+    RelayStatus, RemoveRules, RouteReason, RouteState, Rule, RuleMethod, RuleRefusal, RuleSource,
+    Status, Target,
 };
 use magpie_engine::{
-    ANNOUNCEMENTS_PER_SECOND, BindingState, BindingView, HostRouteView, Instant, LinkId,
+    ANNOUNCEMENTS_PER_SECOND, BindingState, BindingView, HostRouteView, Instant, LinkId, NameView,
     RouteStatus, RouteView,
 };
 use magpie_sys::netlink::{AddressEvent, Connection};
 
 use crate::Chain;
 use crate::granted::{Addition, Grant, Grounds};
-use crate::journal::link_name;
+use crate::journal::{crossings, link_name};
 use crate::links::{Device, Links, Member};
 use crate::mark::Mark;
 use crate::obstacle::Obstacle;
@@ -71,12 +72,34 @@ impl Handler for Service {
 
     fn hosts(&mut self) -> Vec<Host> {
         let now = now();
-        let all = self.relays.iter().flat_map(|relay| {
-            relay.engine.bindings(now).map(|binding| host(&binding, &relay.links))
-        });
-        let mut hosts: Vec<Host> = all.collect();
+        let mut hosts = Vec::new();
+        for relay in &self.relays {
+            let mut names = names_of_addresses(relay, now);
+            hosts.extend(relay.engine.bindings(now).map(|binding| {
+                let host = host(&binding, &relay.links);
+                let names = names.remove(&(binding.link, host.address)).unwrap_or_default();
+                Host { names: names.into_iter().collect(), ..host }
+            }));
+        }
         hosts.sort_by_key(|host| host.address);
         hosts
+    }
+
+    fn names(&mut self) -> Vec<Name> {
+        let now = now();
+        let all = self
+            .relays
+            .iter()
+            .flat_map(|relay| relay.engine.names(now).map(|view| name_record(view, relay)));
+        let mut names: Vec<Name> = all.collect();
+        names.sort_by(|one, other| {
+            let order = one.name.to_lowercase().cmp(&other.name.to_lowercase());
+            order
+                .then_with(|| one.record_type.cmp(&other.record_type))
+                .then_with(|| one.data.cmp(&other.data))
+                .then_with(|| one.link.cmp(&other.link))
+        });
+        names
     }
 
     fn routes(&mut self) -> Vec<HostRoute> {
@@ -196,9 +219,26 @@ impl Service {
             .iter()
             .filter(|finding| finding.persists())
             .map(super::check::Finding::advice);
+        let now = now();
+        let reflectors = self.relays.iter().flat_map(|relay| {
+            relay.engine.other_reflectors(now).map(|(link, address)| {
+                let link = link_name(&relay.links, link);
+                format!(
+                    "{link}: {address} reflects names as well; nothing that it sends is reflected. \
+                     One of the two is enough"
+                )
+            })
+        });
         let notes = self.rejection.iter().chain(&self.remarks).chain(&self.notes).cloned();
         let rules = self.rulebook.warnings(&self.models());
-        waiting.chain(faults).chain(refusal).chain(settings).chain(notes).chain(rules).collect()
+        waiting
+            .chain(faults)
+            .chain(refusal)
+            .chain(settings)
+            .chain(reflectors)
+            .chain(notes)
+            .chain(rules)
+            .collect()
     }
 
     /// Says why nothing can be announced on the links of this name, if that is so.
@@ -236,6 +276,7 @@ impl Service {
             links: model.links.iter().map(relay_link).collect(),
             prefixes,
             rules: rules as u64,
+            names: names_status(relay, now),
         }
     }
 
@@ -278,6 +319,9 @@ impl Service {
     }
 }
 
+/// What the names of counters begin with that are about names.
+pub(crate) const NAMES_COUNTERS: &str = "names_";
+
 /// The devices of the links that are configured by this name, or the device of this name; all if
 /// none is given.
 fn devices_called(relay: &Relay, name: Option<&str>) -> Vec<LinkId> {
@@ -288,6 +332,54 @@ fn devices_called(relay: &Relay, name: Option<&str>) -> Vec<LinkId> {
         found.extend(member.devices().iter().filter(is_meant).map(Device::id));
     }
     found
+}
+
+/// How the reflection of names is doing, if any cross.
+fn names_status(relay: &Relay, now: Instant) -> Option<NamesStatus> {
+    relay.model.mdns.as_ref()?;
+    Some(NamesStatus {
+        records: relay.engine.names(now).count() as u64,
+        reflectors: relay
+            .engine
+            .other_reflectors(now)
+            .map(|(link, address)| Reflector { link: link_name(&relay.links, link), address })
+            .collect(),
+        counters: relay
+            .engine
+            .counters()
+            .iter()
+            .filter_map(|(name, count)| {
+                Some((name.strip_prefix(NAMES_COUNTERS)?.to_owned(), count))
+            })
+            .collect(),
+    })
+}
+
+/// Which names were seen to have which address, on which link.
+fn names_of_addresses(relay: &Relay, now: Instant) -> BTreeMap<(LinkId, IpAddr), BTreeSet<String>> {
+    let mut names: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
+    for view in relay.engine.names(now) {
+        if let Some(address) = view.address {
+            names.entry((view.link, address)).or_default().insert(view.name);
+        }
+    }
+    names
+}
+
+fn name_record(view: NameView, relay: &Relay) -> Name {
+    let name = |link| link_name(&relay.links, link);
+    Name {
+        to: crossings(&view, name),
+        name: view.name,
+        record_type: view.kind,
+        data: view.data,
+        address: view.address,
+        relay: relay.model.name.clone(),
+        link: name(view.link),
+        source: view.source,
+        seen_seconds: view.seen.as_secs(),
+        remaining_seconds: view.remaining.as_secs(),
+    }
 }
 
 fn host(binding: &BindingView, links: &Links) -> Host {
@@ -305,6 +397,7 @@ fn host(binding: &BindingView, links: &Links) -> Host {
             RouteView::Installed => RouteState::Installed,
             RouteView::Foreign => RouteState::Foreign,
         },
+        names: Vec::new(),
     }
 }
 

@@ -18,6 +18,7 @@ use crate::devices::Difference;
 use crate::journal::{Journal, describe, link_name};
 use crate::kernel::{Kernel, Snapshot};
 use crate::links::Member;
+use crate::log::time_of_day;
 use crate::mark::Mark;
 use crate::memory::{Memory, Saving};
 use crate::port::{Batches, Channel, PortId};
@@ -694,7 +695,7 @@ impl Service {
     pub(crate) fn tell(&mut self, event: Event, now: Instant) {
         self.journal.write(&event, now);
         if self.is_watched {
-            self.told.push(event);
+            self.told.push(Event { time: Some(time_of_day()), ..event });
         }
     }
 }

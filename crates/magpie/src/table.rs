@@ -49,6 +49,29 @@ pub(crate) fn span(seconds: u64) -> String {
     }
 }
 
+/// What others sent, as a terminal may have it: without characters that it would obey, and no
+/// longer than `most` characters.
+pub(crate) fn plain(text: &str, most: usize) -> String {
+    let mut plain: String = text
+        .chars()
+        .take(most + 1)
+        .map(|c| if is_obeyed(c) { char::REPLACEMENT_CHARACTER } else { c })
+        .collect();
+    if let Some((end, _)) = plain.char_indices().nth(most) {
+        plain.truncate(end);
+        plain.pop();
+        plain.push('\u{2026}');
+    }
+    plain
+}
+
+/// Whether a terminal does something else than to show it: control characters, and what changes
+/// the direction of text.
+fn is_obeyed(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// What stands where there is nothing to tell.
 pub(crate) fn absent() -> String {
     "-".to_owned()
@@ -65,6 +88,14 @@ mod tests {
         {
             assert_eq!(span(seconds), expected);
         }
+    }
+
+    #[test]
+    fn what_others_sent_is_shown_and_not_obeyed() {
+        assert_eq!(plain("B\u{fc}ro", 10), "B\u{fc}ro");
+        assert_eq!(plain("\u{1b}[2J\u{202e}", 10), "\u{fffd}[2J\u{fffd}");
+        assert_eq!(plain("12345", 5), "12345");
+        assert_eq!(plain("123456", 5), "1234\u{2026}");
     }
 
     #[test]

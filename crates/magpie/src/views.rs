@@ -4,13 +4,17 @@ use std::io::{self, Write as _};
 use std::ops::ControlFlow;
 
 use magpie_control::{
-    Client, ClientError, Event, EventKind, Host, LinkStatus, RelayLink, RelayStatus, Status,
+    Client, ClientError, Event, EventKind, Host, LinkStatus, NamesStatus, RelayLink, RelayStatus,
+    Status,
 };
 use serde::Serialize;
 
 use crate::cli::{ControlArgs, ViewArgs};
 use crate::commands;
-use crate::table::{Column, absent, span, table};
+use crate::journal::crossings_text;
+use crate::log::time_of_day;
+use crate::report::NAMES_COUNTERS;
+use crate::table::{Column, absent, plain, span, table};
 
 /// A view could not be shown.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +46,8 @@ pub(crate) fn hosts(args: &ViewArgs) -> Result<(), ViewError> {
 pub(crate) fn watch(args: &ViewArgs) -> Result<(), ViewError> {
     let watch = Client::connect(&args.control.control)?.watch()?;
     // Tells programs that from now on nothing is missed.
-    let subscribed = args.json.then(|| Ok(Event::new(EventKind::Subscribed)));
+    let first = Event { time: Some(time_of_day()), ..Event::new(EventKind::Subscribed) };
+    let subscribed = args.json.then_some(Ok(first));
     for event in subscribed.into_iter().chain(watch) {
         let event = match event {
             Err(ClientError::Lost { source, .. }) if has_stopped(&source) => {
@@ -113,11 +118,13 @@ fn status_text(status: &Status) -> String {
     if !status.relays.is_empty() {
         parts.push(relays_text(&status.relays));
     }
+    parts.extend(names_text(&status.relays));
     parts.push(links_text(&status.links));
     let counters: Vec<Vec<String>> = status
         .counters
         .iter()
-        .filter(|(_, count)| **count > 0)
+        // Those about names stand with their relays.
+        .filter(|(name, count)| **count > 0 && !name.starts_with(NAMES_COUNTERS))
         .map(|(name, count)| vec![name.clone(), count.to_string()])
         .collect();
     if !counters.is_empty() {
@@ -179,6 +186,43 @@ fn relays_text(relays: &[RelayStatus]) -> String {
         })
         .collect();
     table(&columns, &rows)
+}
+
+/// What crosses of names, for each relay where any do.
+fn names_text(relays: &[RelayStatus]) -> Option<String> {
+    let reflected: Vec<(&RelayStatus, &NamesStatus)> = relays
+        .iter()
+        .filter_map(|relay| relay.names.as_ref().map(|names| (relay, names)))
+        .collect();
+    if reflected.is_empty() {
+        return None;
+    }
+    let columns =
+        [Column::text("NAMES OF"), Column::number("RECORDS"), Column::text("OTHER REFLECTORS")];
+    let rows: Vec<Vec<String>> = reflected
+        .iter()
+        .map(|(relay, names)| {
+            let others = names.reflectors.iter();
+            let others: Vec<String> =
+                others.map(|other| format!("{} on {}", other.address, other.link)).collect();
+            let others = if others.is_empty() { absent() } else { others.join(", ") };
+            vec![relay.name.clone(), names.records.to_string(), others]
+        })
+        .collect();
+    let mut text = table(&columns, &rows);
+    let counters: Vec<Vec<String>> = reflected
+        .iter()
+        .flat_map(|(relay, names)| {
+            let counted = names.counters.iter().filter(|(_, count)| **count > 0);
+            counted.map(|(name, count)| vec![relay.name.clone(), name.clone(), count.to_string()])
+        })
+        .collect();
+    if !counters.is_empty() {
+        let columns = [Column::text("NAMES OF"), Column::text("COUNTER"), Column::number("VALUE")];
+        text.push('\n');
+        text.push_str(&table(&columns, &counters));
+    }
+    Some(text)
 }
 
 /// A column of the table of links.
@@ -250,7 +294,7 @@ fn lladdr_text(link: &LinkStatus) -> String {
 }
 
 fn hosts_text(hosts: &[Host]) -> String {
-    let columns = [
+    let mut columns = vec![
         Column::text("ADDRESS"),
         Column::text("LINK"),
         Column::text("LLADDR"),
@@ -260,10 +304,18 @@ fn hosts_text(hosts: &[Host]) -> String {
         Column::text("ROUTER"),
         Column::text("EVIDENCE"),
     ];
+    let have_names = hosts.iter().any(|host| !host.names.is_empty());
+    if have_names {
+        columns.push(Column::text("NAMES"));
+    }
+    let names = |host: &Host| match host.names.as_slice() {
+        [] => absent(),
+        names => plain(&names.join(" "), LONGEST),
+    };
     let rows: Vec<Vec<String>> = hosts
         .iter()
         .map(|host| {
-            vec![
+            let mut row = vec![
                 host.address.to_string(),
                 host.link.clone(),
                 host.lladdr.clone().unwrap_or_else(absent),
@@ -272,27 +324,38 @@ fn hosts_text(hosts: &[Host]) -> String {
                 host.route.label().to_owned(),
                 if host.router { "yes" } else { "no" }.to_owned(),
                 host.evidence.clone(),
-            ]
+            ];
+            row.extend(have_names.then(|| names(host)));
+            row
         })
         .collect();
     table(&columns, &rows)
 }
 
 fn event_text(event: &Event) -> String {
-    let address = event.address.map(|address| address.to_string());
+    // That of a record stands in its data.
+    let address = event.address.filter(|_| event.name.is_none());
     let parts = [
+        event.time.clone(),
         Some(event.kind.label().to_owned()),
-        address,
+        address.map(|address| address.to_string()),
+        event.name.as_ref().map(|name| plain(name, LONGEST)),
+        event.record_type.as_ref().map(|kind| plain(kind, LONGEST)),
+        event.data.as_ref().map(|data| plain(data, LONGEST)),
         event.link.as_ref().map(|link| format!("on {link}")),
         event.lladdr.as_ref().map(|lladdr| format!("lladdr {lladdr}")),
+        (!event.to.is_empty()).then(|| format!("to {}", crossings_text(&event.to))),
         event.detail.as_ref().map(|detail| format!("({detail})")),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
+/// Characters of what others sent, in a line about it.
+const LONGEST: usize = 256;
+
 #[cfg(test)]
 mod tests {
-    use magpie_control::{HostState, LinkState, RouteState};
+    use magpie_control::{Crossing, HostState, LinkState, Reflector, RouteState};
 
     use super::*;
 
@@ -307,8 +370,9 @@ mod tests {
             evidence: "dad".into(),
             router: false,
             route: RouteState::Installed,
+            names: Vec::new(),
         };
-        let hosts = [
+        let mut hosts = [
             host("2001:db8::1", None, 5),
             host("2001:db8::abcd:21", Some("02:00:00:00:00:21"), 3700),
         ];
@@ -318,6 +382,11 @@ ADDRESS            LINK    LLADDR             STATE        AGE  ROUTE      ROUTE
 2001:db8::abcd:21  br-lan  02:00:00:00:00:21  reachable  1h01m  installed  no      dad
 ";
         assert_eq!(hosts_text(&hosts), expected);
+        hosts[0].names = vec!["pi-41.local".into(), "\u{1b}c.local".into()];
+        let named = hosts_text(&hosts);
+        let ends: Vec<&str> =
+            named.lines().filter_map(|line| line.rsplit("  ").next()).map(str::trim).collect();
+        assert_eq!(ends, ["NAMES", "pi-41.local \u{fffd}c.local", "-"]);
     }
 
     #[test]
@@ -369,6 +438,46 @@ veth*  veth*           -       missing  -                         0     0       
             ..Event::new(EventKind::HostMoved)
         };
         assert_eq!(event_text(&event), "host-moved 2001:db8::1 on lan (from wan)");
+        let event = Event {
+            time: Some("2026-11-22T11:22:33Z".into()),
+            address: Some("2001:db8::41".parse().unwrap()),
+            link: Some("eth0".into()),
+            name: Some("pi-41.local".into()),
+            record_type: Some("AAAA".into()),
+            data: Some("2001:db8::41".into()),
+            to: vec![Crossing { link: "wlan0".into(), verdict: "passed".into() }],
+            ..Event::new(EventKind::NameSeen)
+        };
+        let expected = "2026-11-22T11:22:33Z name-seen pi-41.local AAAA 2001:db8::41 on eth0 \
+                        to wlan0 (passed)";
+        assert_eq!(event_text(&event), expected);
+    }
+
+    #[test]
+    fn a_status_shows_what_crosses_of_names() {
+        let mut relay = RelayStatus {
+            name: "island".into(),
+            kind: magpie_control::RelayKind::Relay,
+            links: Vec::new(),
+            prefixes: Vec::new(),
+            rules: 1,
+            names: None,
+        };
+        assert_eq!(names_text(std::slice::from_ref(&relay)), None);
+        let address = "fe80::7".parse().unwrap();
+        relay.names = Some(NamesStatus {
+            records: 12,
+            reflectors: vec![Reflector { link: "eth0".into(), address }],
+            counters: [("packets_received".into(), 5), ("packets_sent".into(), 0)].into(),
+        });
+        let expected = "\
+NAMES OF  RECORDS  OTHER REFLECTORS
+island         12  fe80::7 on eth0
+
+NAMES OF  COUNTER           VALUE
+island    packets_received      5
+";
+        assert_eq!(names_text(&[relay]).as_deref(), Some(expected));
     }
 
     #[test]

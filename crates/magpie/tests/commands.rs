@@ -479,7 +479,10 @@ fn a_watch_ends_with_the_daemon() -> Outcome {
     let mut watch = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let mut first = String::new();
     BufReader::new(watch.stdout.as_mut().ok_or("no output")?).read_line(&mut first)?;
-    assert_eq!(first, "{\"event\":\"subscribed\"}\n");
+    let first: Value = serde_json::from_str(&first)?;
+    assert_eq!(first["event"], "subscribed");
+    let time = first["time"].as_str().ok_or("no time")?;
+    assert!(time.starts_with("20") && time.ends_with('Z'), "{time}");
     scene.magpie.stop()?;
     let output = watch.wait_with_output()?;
     assert_eq!(String::from_utf8_lossy(&output.stderr), "magpie: the daemon stopped\n");

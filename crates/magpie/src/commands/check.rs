@@ -1,9 +1,13 @@
 //! Shows what is wrong with a configuration, or what it comes to.
 
+mod names;
+
 use std::process::ExitCode;
 
 use magpie_config::model::{Config, Kind, Link, Relay};
 use magpie_sys::netlink::Connection;
+
+use names::names;
 
 use super::{UNUSABLE, conclude, mistakes, warn};
 use crate::Chain;
@@ -45,9 +49,10 @@ pub(crate) fn run(args: &CheckArgs) -> ExitCode {
     let file = launch.file.as_ref().map(|file| format!(": {}", file.path.display()));
     let verdict = if is_fit { "OK" } else { "NOT USABLE HERE" };
     let text = format!(
-        "{verdict}{}\n\n{}\n{}",
+        "{verdict}{}\n\n{}\n{}{}",
         file.unwrap_or_default(),
         summary(&settings.config),
+        names(&settings.config),
         interfaces(&found)
     );
     match print(&text) {
