@@ -168,6 +168,7 @@ impl Engine {
     pub fn handle(&mut self, input: Input<'_>, now: Instant) {
         self.clock = now;
         match input {
+            Input::Frame { .. } | Input::Outgoing { .. } if !self.config.neighbor_discovery => {}
             Input::Frame { link, bytes } => self.on_frame(link, bytes, now),
             Input::Datagram { link, bytes } => self.on_datagram(link, bytes, now),
             Input::Outgoing { link, bytes } => self.on_outgoing(link, bytes, now),
@@ -204,6 +205,10 @@ impl Engine {
             self.seen = SeenTargets::new(config.limits.seen, self.rng.u64(..));
         }
         let (routes_before, timing_before) = (self.config.routes, self.config.timing);
+        let was_discovering = self.config.neighbor_discovery;
+        if was_discovering && !config.neighbor_discovery {
+            self.end_discovery();
+        }
         self.config = config;
         self.member_count = self.config.member_count();
         for (id, member) in members {
@@ -222,6 +227,9 @@ impl Engine {
         self.watch_all_again();
         self.scope.configure(self.config.prefixes.clone());
         self.configure_names();
+        if self.config.neighbor_discovery && !was_discovering {
+            self.begin_discovery(now);
+        }
         self.on_addresses_changed(now);
         if self.config.routes != routes_before {
             self.on_route_policy_changed(now);

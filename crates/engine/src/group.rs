@@ -9,6 +9,7 @@ use magpie_wire::solicited_node;
 
 use crate::engine::Engine;
 use crate::limit::TokenBucket;
+use crate::link::Link;
 use crate::{Evidence, Instant, KernelOp, Limits, LinkId, RequestId, Timer};
 
 /// Wait after the kernel refused a join: no memory, or IPv6 is off there. It doubles each time, up
@@ -295,7 +296,8 @@ impl Engine {
 
     pub(crate) fn join(&mut self, link: LinkId, target: Ipv6Addr) {
         // On bare links there are neither switches nor groups that anybody would send to.
-        if self.links.get(&link).is_some_and(|link| !link.is_bare()) {
+        let is_bare = self.links.get(&link).is_none_or(Link::is_bare);
+        if self.config.neighbor_discovery && !is_bare {
             self.groups.join(link, target, &self.config.limits, self.clock);
             self.change_groups(link);
         }

@@ -368,6 +368,10 @@ impl Engine {
     /// A host route of ours that is not known: a predecessor's. It is adopted, and its host
     /// verified.
     fn on_own_route(&mut self, target: Ipv6Addr, link: LinkId, now: Instant) {
+        // It may be that of another process, which works on Neighbor Discovery here.
+        if !self.config.neighbor_discovery {
+            return;
+        }
         if self.routes.adopt(target, link) && !self.syncing {
             self.adopt(target, link, now);
         }

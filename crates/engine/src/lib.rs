@@ -26,6 +26,7 @@ mod dad;
 mod data;
 mod delayed;
 mod direct;
+mod discovery;
 mod engine;
 mod fib;
 mod group;

@@ -68,6 +68,9 @@ impl Engine {
 
     /// Advertises to snooping switches soon; they may have just come up.
     pub(crate) fn hurry_router_discovery(&mut self, id: LinkId, now: Instant) {
+        if !self.config.neighbor_discovery {
+            return;
+        }
         // There are no switches on bare links.
         let Some(link) = self.links.get_mut(&id).filter(|link| !link.is_bare()) else { return };
         let soon = now + RESPONSE_DELAY.mul_f64(self.rng.f64());

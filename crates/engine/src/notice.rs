@@ -14,6 +14,7 @@ use crate::binding::{Binding, Untold};
 use crate::direct::away;
 use crate::engine::Engine;
 use crate::fib::Answer;
+use crate::link::Link;
 use crate::{Announce, Decision, Discard, Evidence, Instant, LinkId, Timer};
 
 /// Announcements that [`Engine::announce`] and changes of addresses cause on each link in a second
@@ -358,8 +359,10 @@ impl Engine {
     }
 
     /// Whether there are neighbors that hold a link-layer address of ours.
+    /// Whether there are neighbors to be told anything that have link-layer addresses.
     fn has_neighbors_with_lladdr(&self, id: LinkId) -> bool {
-        self.links.get(&id).is_some_and(|link| link.info.lladdr.is_some())
+        let has_lladdr = |link: &Link| link.info.lladdr.is_some();
+        self.config.neighbor_discovery && self.links.get(&id).is_some_and(has_lladdr)
     }
 
     fn can_tell(&self, id: LinkId) -> bool {

@@ -17,9 +17,10 @@ impl Engine {
         member.map_or(Decision::Uncovered, |member| self.decide_for(target, member))
     }
 
-    /// Addresses that no host has (RFC 4291 sections 2.5 to 2.7, RFC 2526) are beyond all rules.
+    /// Addresses that no host has (RFC 4291 sections 2.5 to 2.7, RFC 2526) are beyond all rules, and so
+    /// is everything where Neighbor Discovery is not worked on.
     fn decide_for(&self, target: Ipv6Addr, on: Member) -> Decision {
-        if is_proxiable(target) {
+        if self.config.neighbor_discovery && is_proxiable(target) {
             self.config.rules.decide(target, on, self.scope.longest(target))
         } else {
             Decision::Uncovered

@@ -224,7 +224,8 @@ impl Ports {
 
     /// Closes a socket that is not wanted any longer.
     pub(crate) fn remove(&mut self, id: PortId) {
-        self.open.remove(&id);
+        // Its last words.
+        self.open.remove(&id).iter_mut().for_each(Port::flush);
         self.faults.remove(&id);
         self.overflows.remove(&id);
     }
