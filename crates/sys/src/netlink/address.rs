@@ -179,7 +179,9 @@ impl Batch {
     pub fn delete_address4(&mut self, ifindex: u32, address: Ipv4Addr, prefix_len: u8) -> u32 {
         self.push(DELETE, ACK, |buffer| {
             OpDeladdrDo::encode_request(buffer, &header(AF_INET, ifindex, prefix_len))
-                .push_local(IpAddr::V4(address));
+                .push_local(IpAddr::V4(address))
+                // Or the kernel does not look at the prefix.
+                .push_address(IpAddr::V4(address));
         })
     }
 
