@@ -105,7 +105,7 @@ impl Reflector {
             for (question, content, said) in &heard {
                 let (source, link) = (origin.source, to.link);
                 let is_recent = said.is_excessive
-                    || self.memory.is_recent_question(*content, source, link, 0, *said, scene.now);
+                    || self.memory.is_from(*content, source, link, *said, scene.now);
                 let allowed = self.judge.question(question, origin.place(), to, scene.now);
                 if is_recent {
                     self.counters.count(NameDiscard::Repeated);

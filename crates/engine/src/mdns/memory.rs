@@ -80,9 +80,11 @@ pub(crate) struct Heard {
     pub(crate) came_back: bool,
     /// Nobody else is known to have said it.
     pub(crate) is_original: bool,
-    /// The same speaker says it more often than anybody should, and it has been said elsewhere too:
-    /// it may be going round.
+    /// The same speaker says it more often than anybody should, and others say it too: it may be
+    /// going round.
     pub(crate) is_excessive: bool,
+    /// How often the speaker has said it of his own accord since he last paused.
+    pub(crate) own: u32,
 }
 
 #[derive(Debug)]
@@ -106,6 +108,8 @@ struct Sending {
     /// On whose account.
     source: IpAddr,
     known: u64,
+    /// How often since the last pause.
+    count: u32,
 }
 
 #[derive(Debug, Default)]
@@ -189,7 +193,8 @@ impl Memory {
         let is_original = entry.utterances.iter().all(|said| said.speaker.source == speaker.source);
         let was_elsewhere = others().any(|said| said.speaker.link != speaker.link);
         let paced = before.map_or(now, |said| said.paced.max(now)) + PACE;
-        let is_excessive = was_elsewhere && !is_echo && paced.since(now) > PACE * HEAD_START;
+        let is_excessive =
+            (was_elsewhere || came_back) && !is_echo && paced.since(now) > PACE * HEAD_START;
         let paced = if is_echo || is_excessive { paced - PACE } else { paced };
         let (own, echoes) = went_on.map_or((0, 0), |said| (said.own, said.echoes));
         let (own, echoes) = if is_echo { (own, echoes + 1) } else { (own + 1, echoes) };
@@ -206,7 +211,7 @@ impl Memory {
                 entry.utterances.push(said);
             }
         }
-        Heard { is_echo, came_back, is_original, is_excessive }
+        Heard { is_echo, came_back, is_original, is_excessive, own }
     }
 
     /// Whether a record need not go to `link` on account of `source`: it was said there by itself,
@@ -216,22 +221,27 @@ impl Memory {
         content: Content,
         source: IpAddr,
         link: LinkId,
+        heard: Heard,
         is_urgent: bool,
         now: Instant,
     ) -> bool {
         let Some(entry) = self.entries.get(&content) else { return false };
-        let interval = if is_urgent { URGENT_INTERVAL } else { RECORD_INTERVAL };
         let was_sent = entry.sendings.iter().filter(|sent| sent.link == link).any(|sent| {
-            let is_same = sent.source == source;
-            let span = if is_same || is_urgent { interval } else { WINDOW };
-            // A withdrawal is never held back, but once is enough for what two reflectors say.
-            let span = if content.sort == Sort::Goodbye && is_same { Duration::ZERO } else { span };
+            let span = match content.sort {
+                _ if heard.came_back => WINDOW,
+                // A withdrawal is never held back, but once is enough for what two say.
+                Sort::Goodbye if sent.source == source => Duration::ZERO,
+                _ if is_urgent => URGENT_INTERVAL,
+                _ => RECORD_INTERVAL,
+            };
             now.since(sent.at) < span
         });
         was_sent || entry.is_said_on(link, source, now)
     }
 
-    /// Whether a question need not go to `link` on account of `source`.
+    /// Whether a question need not go to `link` on account of `source`: it is asked there by itself,
+    /// or went there just before. Later it is still taken for our own words if they have gone out
+    /// as often as it has come.
     pub(crate) fn is_recent_question(
         &self,
         content: Content,
@@ -242,16 +252,31 @@ impl Memory {
         now: Instant,
     ) -> bool {
         let Some(entry) = self.entries.get(&content) else { return false };
+        let mut sendings = entry.sendings.iter().filter(|sent| sent.link == link);
         if heard.is_echo {
-            let was_sent = |sent: &Sending| sent.link == link && now.since(sent.at) < WINDOW;
-            return entry.is_said_on(link, source, now) || entry.sendings.iter().any(was_sent);
+            return entry.is_said_on(link, source, now)
+                || sendings.any(|sent| now.since(sent.at) < WINDOW);
         }
-        entry.sendings.iter().any(|sent| {
-            sent.link == link
-                && sent.source != source
-                && now.since(sent.at) < DUPLICATE_QUESTION
-                && (sent.known == 0 || sent.known == known)
+        sendings.any(|sent| {
+            let age = now.since(sent.at);
+            let is_covered = sent.known == 0 || sent.known == known;
+            let may_be_ours = heard.own <= sent.count && age < WINDOW;
+            sent.source != source && is_covered && (age < DUPLICATE_QUESTION || may_be_ours)
         })
+    }
+
+    /// Whether a simple resolver's question must not go to `link` on account of `source`, because it
+    /// comes from there. Everybody else who asks wants an answer of his own.
+    pub(crate) fn is_from(
+        &self,
+        content: Content,
+        source: IpAddr,
+        link: LinkId,
+        heard: Heard,
+        now: Instant,
+    ) -> bool {
+        let entry = self.entries.get(&content);
+        heard.is_echo && entry.is_some_and(|entry| entry.is_said_on(link, source, now))
     }
 
     /// Notes that something goes out on `link` on account of `source`.
@@ -263,10 +288,15 @@ impl Memory {
         known: u64,
         now: Instant,
     ) {
-        let sending = Sending { link, at: now, source, known };
+        let mut sending = Sending { link, at: now, source, known, count: 1 };
         let entry = self.entry(content, now);
         match entry.sendings.iter_mut().find(|sent| sent.link == link) {
-            Some(before) => *before = sending,
+            Some(before) => {
+                if now.since(before.at) < WINDOW {
+                    sending.count = before.count.saturating_add(1);
+                }
+                *before = sending;
+            }
             None => entry.sendings.push(sending),
         }
     }

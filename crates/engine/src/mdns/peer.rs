@@ -81,9 +81,9 @@ impl Peers {
         self.get(speaker, now).is_some_and(|suspect| suspect.is_reflector)
     }
 
-    /// Whether anything came back from `speaker`.
+    /// Whether anything came back from `speaker` that only its owner says.
     pub(crate) fn is_suspect(&self, speaker: Speaker, now: Instant) -> bool {
-        self.get(speaker, now).is_some()
+        self.get(speaker, now).is_some_and(|suspect| suspect.was_unique)
     }
 
     /// Returns the reflectors that are known, by link.

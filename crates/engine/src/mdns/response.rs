@@ -6,7 +6,7 @@ use magpie_wire::dns::{Data, Header, Message, Record, Section};
 use crate::mdns::counters::NameDiscard;
 use crate::mdns::egress::{Draft, Outlet, Route};
 use crate::mdns::filter::Place;
-use crate::mdns::memory::{Content, Sort};
+use crate::mdns::memory::{Content, Heard, Sort};
 use crate::mdns::names::Observed;
 use crate::mdns::question::name_hash;
 use crate::mdns::reflector::{Origin, Reflector, Scene};
@@ -17,6 +17,7 @@ struct Said<'m, 'a> {
     section: Section,
     record: &'m Record<'a>,
     content: Content,
+    heard: Heard,
     observed: Observed,
     decisions: Vec<(LinkId, Verdict)>,
 }
@@ -42,11 +43,11 @@ impl Reflector {
             return self.counters.count(NameDiscard::Reflector);
         }
         let mut said = Vec::with_capacity(records.len());
-        for ((section, record), (content, is_echo)) in records.into_iter().zip(heard) {
+        for ((section, record), (content, heard)) in records.into_iter().zip(heard) {
             // What somebody repeats is no sign of where its owner is.
             let observed =
-                if is_echo { Observed::Nothing } else { self.observe(scene, origin, record) };
-            said.push(Said { section, record, content, observed, decisions: Vec::new() });
+                if heard.is_echo { Observed::Nothing } else { self.observe(scene, origin, record) };
+            said.push(Said { section, record, content, heard, observed, decisions: Vec::new() });
         }
         for to in scene.others(origin.link) {
             for is_v6 in scene.versions(origin.is_v6()) {
@@ -64,7 +65,7 @@ impl Reflector {
         scene: Scene<'_>,
         origin: &Origin,
         record: &Record<'_>,
-    ) -> (Content, bool) {
+    ) -> (Content, Heard) {
         let sort = if record.ttl == 0 { Sort::Goodbye } else { Sort::Record };
         let content = Content { is_v6: origin.is_v6(), sort, hash: record.content() };
         let heard = self.memory.hear_record(content, origin.speaker(), scene.now);
@@ -73,7 +74,7 @@ impl Reflector {
         } else if heard.is_original && record.cache_flush && sort == Sort::Record {
             self.peers.acquit(origin.speaker());
         }
-        (content, heard.is_echo)
+        (content, heard)
     }
 
     fn observe(&mut self, scene: Scene<'_>, origin: &Origin, record: &Record<'_>) -> Observed {
@@ -146,7 +147,8 @@ impl Reflector {
         }
         let is_urgent = self.urgent.contains((to.link, name_hash(&said.record.name)), now);
         let content = Content { is_v6, ..said.content };
-        if self.memory.is_recent_record(content, origin.source, to.link, is_urgent, now) {
+        let (source, heard) = (origin.source, said.heard);
+        if self.memory.is_recent_record(content, source, to.link, heard, is_urgent, now) {
             return Verdict::Recent;
         }
         Verdict::Passed

@@ -1,16 +1,23 @@
 //! Multicast DNS: what crosses between links, and in what form.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
-use magpie_engine::{Addresses, Config, Input, KernelEvent, LinkId, Mdns};
+use magpie_engine::{
+    Addresses, Config, Input, KernelEvent, LinkId, Mdns, MdnsLimits, Member, NameDiscard, NameRule,
+    Subject, Verdict,
+};
 use magpie_wire::LinkAddr;
 use magpie_wire::datagram::{
-    Datagram, MDNS_GROUP_V4, MDNS_GROUP_V6, MDNS_PORT, Received, group_lladdr,
+    Datagram, Fragment, MDNS_GROUP_V4, MDNS_GROUP_V6, MDNS_PORT, Received, group_lladdr,
 };
 
 use crate::bench::Bench;
-use crate::names::{DN, UP, mac};
+use crate::names::{DN, MA, MB, UP, X, mac};
 use crate::spoken;
+
+/// The port that answers to simple resolvers' queries come to.
+const LEGACY_PORT: u16 = 40_000;
 
 /// Somebody who speaks multicast DNS.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +50,7 @@ struct Names {
 
 impl Names {
     fn new() -> Self {
-        Self::with(Mdns { legacy_port: Some(40_000), ..Mdns::default() })
+        Self::with(Mdns { legacy_port: Some(LEGACY_PORT), ..Mdns::default() })
     }
 
     fn with(mdns: Mdns) -> Self {
@@ -58,7 +65,11 @@ impl Names {
 
     /// All addresses cross.
     fn open() -> Self {
-        Self::with(Mdns { addresses: Addresses::All, legacy_port: Some(40_000), ..Mdns::default() })
+        Self::with(Mdns {
+            addresses: Addresses::All,
+            legacy_port: Some(LEGACY_PORT),
+            ..Mdns::default()
+        })
     }
 
     fn hear(&mut self, link: LinkId, datagram: &Datagram<'_>) {
@@ -91,26 +102,612 @@ impl Names {
 
     /// What was sent since it was last asked: where, over what, and what.
     fn sent(&mut self) -> Vec<String> {
-        self.bench
-            .take_datagrams()
-            .iter()
-            .map(|sent| {
-                let Ok(Received::Whole(datagram)) = Received::parse(&sent.frame) else {
-                    panic!("not a whole datagram: {:?}", sent.frame);
-                };
-                let link = if sent.link == UP { "up" } else { "dn" };
-                let version = if datagram.source.is_ipv6() { 6 } else { 4 };
-                format!("{link}{version} {}", spoken::text(datagram.payload))
-            })
-            .collect()
+        let frames = self.bench.take_datagrams();
+        let texts = frames.iter().map(|sent| {
+            let datagram = whole(&sent.frame);
+            let link = if sent.link == UP { "up" } else { "dn" };
+            let version = if datagram.source.is_ipv6() { 6 } else { 4 };
+            assert_eq!(datagram.hop_limit, 255);
+            format!("{link}{version} {}", spoken::text(datagram.payload))
+        });
+        texts.collect()
+    }
+
+    /// Somebody says something, and this is what comes of it.
+    fn hears(&mut self, host: Host, text: &str) -> Vec<String> {
+        self.says(host, text);
+        self.sent()
+    }
+
+    fn discarded(&self, reason: NameDiscard) -> u64 {
+        self.bench.engine.counters().names.discarded(reason)
+    }
+
+    fn records(&self, verdict: Verdict) -> u64 {
+        self.bench.engine.counters().names.records(verdict)
     }
 }
+
+fn whole(frame: &[u8]) -> Datagram<'_> {
+    match Received::parse(frame) {
+        Ok(Received::Whole(datagram)) => datagram,
+        other => panic!("not a whole datagram: {other:?}"),
+    }
+}
+
+/// The rules' links: from dn to up only.
+fn upwards(subject: Subject) -> NameRule {
+    let from = std::iter::once(Member(1)).collect();
+    let to = std::iter::once(Member(0)).collect();
+    NameRule { from, to, subject }
+}
+
+const NOTHING: Vec<String> = Vec::new();
 
 #[test]
 fn mdn_01_what_crosses_is_ours() {
     let mut names = Names::new();
     names.says(UPPER, "query; q pi.local AAAA");
-    assert_eq!(names.sent(), ["dn6 query; q pi.local AAAA"]);
+    let sent = names.bench.take_datagrams();
+    let [sent] = sent.as_slice() else { panic!("one packet: {sent:?}") };
+    assert_eq!(sent.link, DN);
+    let expected = Datagram {
+        ethernet_source: MB,
+        ethernet_destination: LinkAddr([0x33, 0x33, 0, 0, 0, 0xfb]),
+        source: "[fe80::11]:5353".parse().expect("an address"),
+        destination: "[ff02::fb]:5353".parse().expect("an address"),
+        hop_limit: 255,
+        payload: &spoken::octets("query; q pi.local AAAA"),
+    };
+    assert_eq!(whole(&sent.frame), expected);
+
     names.says4(LOWER, "response; an a._ipp._tcp.local SRV 120! 631 pi.local");
-    assert_eq!(names.sent(), ["up4 response; an a._ipp._tcp.local SRV 120! 631 pi.local"]);
+    let sent = names.bench.take_datagrams();
+    let [sent] = sent.as_slice() else { panic!("one packet: {sent:?}") };
+    assert_eq!(sent.link, UP);
+    let datagram = whole(&sent.frame);
+    assert_eq!(datagram.ethernet_source, MA);
+    assert_eq!(datagram.ethernet_destination, LinkAddr([1, 0, 0x5e, 0, 0, 0xfb]));
+    assert_eq!(datagram.source, "192.0.2.16:5353".parse().expect("an address"));
+    assert_eq!(datagram.destination, "224.0.0.251:5353".parse().expect("an address"));
+}
+
+#[test]
+fn mdn_01_over_ipv4_any_address_of_this_host_will_do() {
+    let mut names = Names::new();
+    let address = "192.0.2.17/24".parse().expect("an address");
+    names.bench.kernel(KernelEvent::Address4Gone { link: DN, address });
+    names.says4(UPPER, "query; q pi.local A");
+    let sent = names.bench.take_datagrams();
+    assert_eq!(whole(&sent[0].frame).source, "192.0.2.16:5353".parse().expect("an address"));
+    let address = "192.0.2.16/24".parse().expect("an address");
+    names.bench.kernel(KernelEvent::Address4Gone { link: UP, address });
+    names.says4(UPPER, "query; q pi.local A");
+    assert_eq!(names.sent(), NOTHING, "without any, there is nothing to send from");
+    assert_eq!(names.discarded(NameDiscard::NoSource), 1);
+    assert_eq!(names.hears(UPPER, "query; q pi.local A"), ["dn6 query; q pi.local A"]);
+}
+
+#[test]
+fn mdn_02_what_came_to_us_alone_is_not_passed_on() {
+    let mut names = Names::new();
+    for destination in ["[fe80::10]:5353", "[2001:db8:1::10]:5353", "192.0.2.16:5353"] {
+        let destination: SocketAddr = destination.parse().expect("an address");
+        let source = if destination.is_ipv6() { UPPER.v6() } else { UPPER.v4() };
+        let datagram = Datagram {
+            ethernet_source: UPPER.lladdr,
+            ethernet_destination: MA,
+            source,
+            destination,
+            hop_limit: 255,
+            payload: &spoken::octets("query; q pi.local AAAA"),
+        };
+        names.hear(UP, &datagram);
+    }
+    assert_eq!(names.sent(), NOTHING);
+    assert_eq!(names.discarded(NameDiscard::Unicast), 3);
+}
+
+#[test]
+fn mdn_02_nobody_off_the_link_gets_an_answer_of_his_own() {
+    let mut names = Names::new();
+    for source in ["1.1.1.1:4000", "[2001:db8:99::1]:4000"] {
+        let source = source.parse().expect("an address");
+        names.says_from(UPPER, source, "query id=7; q pi.local AAAA");
+    }
+    assert_eq!(names.sent(), NOTHING);
+    assert_eq!(names.discarded(NameDiscard::OffLink), 2);
+    // What goes to everybody is for everybody (RFC 6762 section 11).
+    let source = "1.1.1.1:5353".parse().expect("an address");
+    names.says_from(UPPER, source, "query; q pi.local AAAA");
+    assert_eq!(names.sent(), ["dn4 query; q pi.local AAAA"]);
+}
+
+#[test]
+fn mdn_03_each_version_of_ip_for_itself_and_never_back() {
+    let mut names = Names::new();
+    assert_eq!(names.hears(LOWER, "query; q pi.local AAAA"), ["up6 query; q pi.local AAAA"]);
+    names.says4(UPPER, "query; q px.local AAAA");
+    assert_eq!(names.sent(), ["dn4 query; q px.local AAAA"]);
+
+    let mut names = Names::with(Mdns { cross_families: true, ..Mdns::default() });
+    let text = "query; q pi.local AAAA";
+    assert_eq!(names.hears(LOWER, text), [format!("up6 {text}"), format!("up4 {text}")]);
+}
+
+#[test]
+fn mdn_04_what_this_host_says_is_not_passed_on() {
+    let mut names = Names::new();
+    let ours = [
+        (UPPER.lladdr, "[fe80::10]:5353"),
+        (MB, "[fe80::61]:5353"),
+        (mac(0x55), "192.0.2.17:5353"),
+    ];
+    for (lladdr, source) in ours {
+        let host = Host { lladdr, ..UPPER };
+        names.says_from(host, source.parse().expect("an address"), "query; q pi.local AAAA");
+    }
+    assert_eq!(names.sent(), NOTHING);
+    assert_eq!(names.discarded(NameDiscard::Own), 3);
+    // The same link-local address on another link is somebody else's.
+    let source = "[fe80::11]:5353".parse().expect("an address");
+    names.says_from(UPPER, source, "query; q pi.local AAAA");
+    assert_eq!(names.sent(), ["dn6 query; q pi.local AAAA"]);
+}
+
+#[test]
+fn mdn_04_what_another_reflector_repeats_does_not_go_back() {
+    // It has an address on either link.
+    let peers = [
+        Host { link: UP, lladdr: mac(0x81), number: 0x81 },
+        Host { link: DN, lladdr: mac(0x82), number: 0x82 },
+    ];
+    for delay in [0, 20, 150, 600, 1_000, 2_000] {
+        let mut names = Names::open();
+        let said = [
+            "query; q pi.local AAAA",
+            "response; an pi.local AAAA 120! 2001:db8:1::21",
+            "response; an pi.local AAAA 0! 2001:db8:1::21",
+            "query; q px.local ANY; ns px.local AAAA 120 2001:db8:1::22",
+        ];
+        for text in said {
+            assert_eq!(names.hears(UPPER, text), [format!("dn6 {text}")], "{text}");
+            names.bench.advance_ms(delay);
+            assert_eq!(names.hears(peers[1], text), NOTHING, "{text} after {delay} ms");
+            assert_eq!(names.hears(peers[0], text), NOTHING, "our own words back: {text}");
+            names.bench.advance_ms(1_000);
+            assert_eq!(names.hears(UPPER, text), [format!("dn6 {text}")], "said again: {text}");
+            names.bench.advance_ms(10_000);
+        }
+    }
+}
+
+#[test]
+fn mdn_04_hosts_on_both_links_may_ask_the_same() {
+    let mut names = Names::new();
+    let text = "query; q _ipp._tcp.local PTR";
+    assert_eq!(names.hears(UPPER, text), [format!("dn6 {text}")]);
+    names.bench.advance_ms(300);
+    // It may be an echo, once.
+    assert_eq!(names.hears(LOWER, text), NOTHING);
+    names.bench.advance_ms(1_000);
+    assert_eq!(names.hears(LOWER, text), [format!("up6 {text}")]);
+    // Who knows less than the other does not learn it from the answers to him.
+    let mut names = Names::new();
+    let knowing = format!("{text}; an _ipp._tcp.local PTR 4500 a._ipp._tcp.local");
+    assert_eq!(names.hears(UPPER, &knowing), [format!("dn6 {knowing}")]);
+    names.bench.advance_ms(1_500);
+    assert_eq!(names.hears(LOWER, text), [format!("up6 {text}")]);
+}
+
+#[test]
+fn mdn_04_a_reflector_is_recognized_by_what_it_does() {
+    let mut names = Names::open();
+    let peer = Host { link: UP, lladdr: mac(0x81), number: 0x81 };
+    for number in 1..=4 {
+        let text = format!("response; an p{number}.local AAAA 120! 2001:db8:1::{number}");
+        assert_eq!(names.hears(UPPER, &text), [format!("dn6 {text}")]);
+        names.bench.advance_ms(700);
+        assert_eq!(names.hears(peer, &text), NOTHING);
+    }
+    let told = names.bench.told();
+    assert!(told.iter().any(|text| text.contains("Reflector")), "{told:?}");
+    let now = names.bench.now;
+    let known: Vec<_> = names.bench.engine.other_reflectors(now).collect();
+    assert_eq!(known, [(UP, peer.v6().ip())]);
+    let before = names.discarded(NameDiscard::Reflector);
+    assert_eq!(names.hears(peer, "query; q px.local AAAA"), NOTHING);
+    assert_eq!(names.discarded(NameDiscard::Reflector), before + 1);
+    // Who says what nobody else has said is no mere reflector.
+    let own = "response; an own.local AAAA 120! 2001:db8:1::99";
+    assert_eq!(names.hears(peer, own), [format!("dn6 {own}")]);
+    assert_eq!(names.hears(peer, "query; q py.local AAAA"), ["dn6 query; q py.local AAAA"]);
+}
+
+#[test]
+fn mdn_05_answers_to_the_asker_alone_are_not_asked_for() {
+    let mut names = Names::new();
+    assert_eq!(names.hears(UPPER, "query; q pi.local AAAA qu"), ["dn6 query; q pi.local AAAA"]);
+    let answer = "response; an pi.local AAAA 120! 2001:db8:1::21";
+    assert_eq!(names.hears(LOWER, answer), [format!("up6 {answer}")]);
+    // Who asks in that way has just come, and is answered although others were a moment ago.
+    names.bench.advance_ms(500);
+    names.says(Host { number: 0x62, ..UPPER }, "query; q pi.local AAAA qu");
+    names.sent();
+    assert_eq!(names.hears(LOWER, answer), [format!("up6 {answer}")]);
+}
+
+#[test]
+fn mdn_06_simple_resolvers_get_their_answers() {
+    let mut names = Names::open();
+    let askers = [("[fe80::61]:4001", UPPER.lladdr), ("[fe80::62]:4001", mac(0x62))];
+    let mut numbers = Vec::new();
+    for (source, lladdr) in askers {
+        let text = if lladdr == UPPER.lladdr {
+            "query id=7; q pi.local AAAA"
+        } else {
+            "query id=7; q pi.local ANY"
+        };
+        let host = Host { lladdr, ..UPPER };
+        names.says_from(host, source.parse().expect("an address"), text);
+        let sent = names.bench.take_datagrams();
+        let [sent] = sent.as_slice() else { panic!("one packet: {sent:?}") };
+        let datagram = whole(&sent.frame);
+        assert_eq!((sent.link, datagram.hop_limit), (DN, 255));
+        assert_eq!(
+            datagram.source,
+            format!("[fe80::11]:{LEGACY_PORT}").parse().expect("an address")
+        );
+        assert_eq!(datagram.destination, (IpAddr::from(MDNS_GROUP_V6), MDNS_PORT).into());
+        numbers.push(u16::from_be_bytes([datagram.payload[0], datagram.payload[1]]));
+    }
+    assert_ne!(numbers[0], numbers[1]);
+    for ((source, lladdr), number) in askers.iter().zip(&numbers) {
+        let answer = format!(
+            "response id={number}; an pi.local AAAA 120! 2001:db8:1::21; ar pi.local AAAA 120! fe80::21"
+        );
+        let datagram = Datagram {
+            ethernet_source: LOWER.lladdr,
+            ethernet_destination: MB,
+            source: LOWER.v6(),
+            destination: format!("[fe80::11]:{LEGACY_PORT}").parse().expect("an address"),
+            hop_limit: 255,
+            payload: &spoken::octets(&answer),
+        };
+        names.hear(DN, &datagram);
+        let sent = names.bench.take_datagrams();
+        let [sent] = sent.as_slice() else { panic!("one packet: {sent:?}") };
+        let datagram = whole(&sent.frame);
+        assert_eq!((sent.link, datagram.ethernet_destination), (UP, *lladdr));
+        assert_eq!(datagram.source, "[fe80::10]:5353".parse().expect("an address"));
+        assert_eq!(datagram.destination, source.parse().expect("an address"));
+        assert_eq!(&datagram.payload[..2], [0, 7]);
+        let kind = if *lladdr == UPPER.lladdr { "AAAA" } else { "ANY" };
+        let expected =
+            format!("response id; q pi.local {kind}; an pi.local AAAA 10 2001:db8:1::21");
+        assert_eq!(spoken::text(datagram.payload), expected);
+    }
+    // Nobody is waited for any longer, or answers unasked.
+    names.bench.advance_ms(2_000);
+    let datagram = Datagram {
+        ethernet_source: LOWER.lladdr,
+        ethernet_destination: MB,
+        source: LOWER.v6(),
+        destination: format!("[fe80::11]:{LEGACY_PORT}").parse().expect("an address"),
+        hop_limit: 255,
+        payload: &spoken::octets(&format!(
+            "response id={}; an pi.local AAAA 120! 2001:db8:1::21",
+            numbers[0]
+        )),
+    };
+    names.hear(DN, &datagram);
+    assert_eq!(names.sent(), NOTHING);
+    assert_eq!(names.discarded(NameDiscard::NotAsked), 1);
+}
+
+#[test]
+fn mdn_06_simple_resolvers_are_bounded_and_need_a_port() {
+    let limits = MdnsLimits { legacy_per_source: 2, ..MdnsLimits::default() };
+    let mut names = Names::with(Mdns { limits, legacy_port: Some(LEGACY_PORT), ..Mdns::default() });
+    let source = "[fe80::61]:4001".parse().expect("an address");
+    for number in 1..=3 {
+        names.says_from(UPPER, source, &format!("query id=7; q p{number}.local AAAA"));
+    }
+    assert_eq!(names.sent().len(), 2);
+    assert_eq!(names.discarded(NameDiscard::LegacyFull), 1);
+    let mut names = Names::with(Mdns::default());
+    names.says_from(UPPER, source, "query id=7; q pi.local AAAA");
+    assert_eq!(names.sent(), NOTHING);
+    assert_eq!(names.discarded(NameDiscard::LegacyOff), 1);
+}
+
+#[test]
+fn mdn_07_addresses_that_mean_nothing_elsewhere_stay_behind() {
+    let mut names = Names::open();
+    let said = "response; an pi.local AAAA 120! fe80::21; an pi.local AAAA 120! 2001:db8:1::21; \
+                an pi.local A 120! 169.254.1.2; ar pi.local NSEC 120! A AAAA";
+    assert_eq!(
+        names.hears(LOWER, said),
+        ["up6 response; an pi.local AAAA 120! 2001:db8:1::21; ar pi.local NSEC 120! AAAA"]
+    );
+    assert_eq!(names.records(Verdict::LinkScoped), 2);
+    let only = "response; an px.local AAAA 120! fe80::22; ar px.local NSEC 120! AAAA";
+    assert_eq!(names.hears(LOWER, only), NOTHING, "nothing is left to say");
+}
+
+#[test]
+fn mdn_07_addresses_that_cannot_be_reached_stay_behind() {
+    let mut names = Names::new();
+    let said = "response; an pi.local AAAA 120! 2001:db8:1::21; an pi.local AAAA 120! 2001:db8:7::21; \
+                an pi.local A 120! 192.0.2.21";
+    assert_eq!(names.hears(LOWER, said), ["up6 response; an pi.local AAAA 120! 2001:db8:1::21"]);
+    assert_eq!(names.records(Verdict::Unreachable), 2);
+    // A host that is here is not there.
+    names.bench.known(X, UP);
+    names.bench.advance_ms(2_000);
+    assert_eq!(names.hears(LOWER, "response; an pi.local AAAA 120! 2001:db8:1::21"), NOTHING);
+}
+
+#[test]
+fn mdn_07_a_host_whose_address_crosses_is_reached_at_once() {
+    let mut names = Names::new();
+    names.bench.host(X, DN, mac(0x21));
+    names.says(LOWER, "response; an pi.local AAAA 120! 2001:db8:1::21");
+    names.bench.advance_ms(100);
+    assert_eq!(names.bench.routes.get(&X), Some(&DN), "its route is there before it is needed");
+}
+
+#[test]
+fn mdn_08_what_is_malformed_is_dropped_and_counted() {
+    let mut names = Names::new();
+    let whole = spoken::octets("response; an a._ipp._tcp.local SRV 120! 631 pi.local");
+    for length in 0..whole.len() {
+        let datagram = Datagram {
+            ethernet_source: UPPER.lladdr,
+            ethernet_destination: group_lladdr(MDNS_GROUP_V6.into()),
+            source: UPPER.v6(),
+            destination: (IpAddr::from(MDNS_GROUP_V6), MDNS_PORT).into(),
+            hop_limit: 255,
+            payload: &whole[..length],
+        };
+        names.bench.advance_ms(100);
+        names.hear(UP, &datagram);
+    }
+    assert_eq!(names.sent(), NOTHING);
+    let counters = &names.bench.engine.counters().names;
+    let malformed = counters.iter().filter(|(name, _)| name.starts_with("malformed"));
+    assert_eq!(malformed.map(|(_, count)| count).sum::<u64>(), whole.len() as u64);
+    // Opcode and rcode (RFC 6762 sections 18.3 and 18.11), and answers from other ports.
+    for flags in [0x0800, 0x8403] {
+        names.says(UPPER, &format!("query {flags}; q pi.local AAAA"));
+    }
+    let source = "[fe80::61]:4001".parse().expect("an address");
+    names.says_from(UPPER, source, "response; an pi.local AAAA 120! 2001:db8:1::21");
+    assert_eq!(names.sent(), NOTHING);
+    assert_eq!(names.discarded(NameDiscard::Unusual), 3);
+}
+
+#[test]
+fn mdn_09_packets_fit_the_link_they_go_to() {
+    let mut names = Names::new();
+    let many: Vec<_> = (0..40).map(|n| format!("an s{n}._ipp._tcp.local TXT 4500! #100")).collect();
+    let said = format!("response; {}", many.join("; "));
+    names.says(UPPER, &said);
+    let frames = names.bench.take_datagrams();
+    assert!(frames.len() >= 3, "{} packets", frames.len());
+    assert!(frames.iter().all(|sent| sent.frame.len() <= 1_514));
+    let texts: Vec<_> =
+        frames.iter().map(|sent| spoken::text(whole(&sent.frame).payload)).collect();
+    let joined = texts.join("").replace("response", "");
+    for number in 0..40 {
+        assert_eq!(joined.matches(&format!(" s{number}._ipp")).count(), 1, "each once");
+    }
+}
+
+#[test]
+fn mdn_09_a_record_that_fits_no_packet_comes_and_goes_in_fragments() {
+    let mut names = Names::new();
+    let text = "response; an a._ipp._tcp.local TXT 4500! #4000";
+    let payload = spoken::octets(text);
+    let datagram = Datagram {
+        ethernet_source: UPPER.lladdr,
+        ethernet_destination: group_lladdr(MDNS_GROUP_V6.into()),
+        source: UPPER.v6(),
+        destination: (IpAddr::from(MDNS_GROUP_V6), MDNS_PORT).into(),
+        hop_limit: 255,
+        payload: &payload,
+    };
+    let mut pieces = Vec::new();
+    datagram.emit_fragments(1_280, false, 77, |frame| pieces.push(frame.to_vec()));
+    assert!(pieces.len() > 3);
+    // In any order.
+    pieces.reverse();
+    for piece in &pieces {
+        assert!(names.bench.take_datagrams().is_empty());
+        names.bench.handle(Input::Datagram { link: UP, bytes: piece });
+    }
+    let frames = names.bench.take_datagrams();
+    assert_eq!(frames.len(), 3, "fragments of 1500 octets");
+    let mut octets = Vec::new();
+    let mut first: Option<Fragment<'_>> = None;
+    for sent in &frames {
+        assert!(sent.frame.len() <= 1_514);
+        let Ok(Received::Fragment(piece)) = Received::parse(&sent.frame) else {
+            panic!("not a fragment: {sent:?}")
+        };
+        assert_eq!(piece.offset, octets.len());
+        octets.extend(piece.payload);
+        first.get_or_insert(piece);
+    }
+    let sent = Datagram::of_payload(&first.expect("a first one"), &octets).expect("a datagram");
+    assert_eq!(sent.payload, payload);
+    // Half a packet is not waited for.
+    names.bench.handle(Input::Datagram { link: UP, bytes: &pieces[0] });
+    names.bench.advance_ms(2_000);
+    pieces[1..]
+        .iter()
+        .for_each(|piece| names.bench.handle(Input::Datagram { link: UP, bytes: piece }));
+    assert_eq!(names.sent(), NOTHING);
+}
+
+#[test]
+fn mdn_10_known_answers_go_with_the_question() {
+    let mut names = Names::new();
+    let first = "query tc; q _ipp._tcp.local PTR; an _ipp._tcp.local PTR 4500 a._ipp._tcp.local";
+    let second = "query; an _ipp._tcp.local PTR 4500 b._ipp._tcp.local";
+    let other = "query; q _ssh._tcp.local PTR; an _ssh._tcp.local PTR 4500 c._ssh._tcp.local";
+    assert_eq!(names.hears(UPPER, first), [format!("dn6 {first}")]);
+    // Another asker's would be taken for the same one's.
+    let neighbor = Host { number: 0x62, lladdr: mac(0x62), ..UPPER };
+    assert_eq!(names.hears(neighbor, other), ["dn6 query; q _ssh._tcp.local PTR"]);
+    assert_eq!(names.hears(neighbor, second), NOTHING);
+    assert_eq!(names.discarded(NameDiscard::KnownAnswers), 2);
+    assert_eq!(names.hears(UPPER, second), [format!("dn6 {second}")]);
+    assert_eq!(names.hears(UPPER, second), NOTHING, "the series is over");
+    names.bench.advance_ms(1_000);
+    assert_eq!(names.hears(neighbor, other), [format!("dn6 {other}")]);
+}
+
+#[test]
+fn mdn_10_goodbyes_are_never_held_back() {
+    let mut names = Names::open();
+    let said = "response; an pi.local AAAA 120! 2001:db8:1::21";
+    let goodbye = "response; an pi.local AAAA 0! 2001:db8:1::21";
+    for _ in 0..2 {
+        assert_eq!(names.hears(LOWER, said), [format!("up6 {said}")]);
+        assert_eq!(names.hears(LOWER, goodbye), [format!("up6 {goodbye}")]);
+    }
+    let told = names.bench.told();
+    assert!(told.iter().any(|text| text.contains("Withdrawn")), "{told:?}");
+}
+
+#[test]
+fn mdn_10_a_record_goes_out_once_a_second() {
+    let mut names = Names::open();
+    let said = "response; an pi.local AAAA 120! 2001:db8:1::21";
+    let mut sent = 0;
+    for _ in 0..100 {
+        sent += names.hears(LOWER, said).len();
+        names.bench.advance_ms(50);
+    }
+    assert_eq!(sent, 5);
+    assert_eq!(names.records(Verdict::Recent), 95);
+    // Sets stay together: who hears half of one forgets the other half.
+    names.bench.advance_ms(800);
+    let both = format!("{said}; an pi.local AAAA 120! 2001:db8:1::22");
+    assert_eq!(names.hears(LOWER, &both), [format!("up6 {both}")]);
+    // Who probes is answered sooner (RFC 6762 section 6).
+    names.bench.advance_ms(300);
+    names.says(UPPER, "query; q pi.local ANY; ns pi.local AAAA 120 2001:db8:1::31");
+    names.sent();
+    assert_eq!(names.hears(LOWER, said), [format!("up6 {said}")]);
+}
+
+#[test]
+fn mdn_10_floods_end_at_the_budgets() {
+    let mut names = Names::new();
+    for number in 0..10_000 {
+        names.says(UPPER, &format!("query; q p{number}.local AAAA"));
+        names.bench.advance(Duration::from_micros(100));
+    }
+    let sent = names.sent().len();
+    assert!((128..=192).contains(&sent), "{sent} in a second of one sender");
+    for number in 0..10_000 {
+        let host = Host { number: u8::try_from(number % 200).expect("small"), ..UPPER };
+        names.says(host, &format!("query; q r{number}.local AAAA"));
+        names.bench.advance(Duration::from_micros(100));
+    }
+    let sent = names.sent().len();
+    assert!((512..=768).contains(&sent), "{sent} in a second of many");
+    assert!(names.discarded(NameDiscard::SenderRate) > 9_000);
+    assert!(names.discarded(NameDiscard::LinkRate) > 9_000);
+}
+
+#[test]
+fn mdn_11_checksums_are_checked_and_made_anew() {
+    let mut names = Names::new();
+    let payload = spoken::octets("query; q pi.local AAAA");
+    let datagram = Datagram {
+        ethernet_source: UPPER.lladdr,
+        ethernet_destination: group_lladdr(MDNS_GROUP_V4.into()),
+        source: UPPER.v4(),
+        destination: (IpAddr::from(MDNS_GROUP_V4), MDNS_PORT).into(),
+        hop_limit: 255,
+        payload: &payload,
+    };
+    let mut frame = Vec::new();
+    datagram.emit(&mut frame);
+    *frame.last_mut().expect("not empty") ^= 1;
+    names.bench.handle(Input::Datagram { link: UP, bytes: &frame });
+    assert_eq!(names.sent(), NOTHING);
+    assert_eq!(names.bench.counter(magpie_wire::Malformed::Checksum), 1);
+    // What is sent is read with its checksum.
+    names.hear(UP, &datagram);
+    assert_eq!(names.sent(), ["dn4 query; q pi.local AAAA"]);
+}
+
+#[test]
+fn probes_cross_with_what_they_intend() {
+    let mut names = Names::new();
+    let probe =
+        "query; q pi.local ANY; ns pi.local AAAA 120 2001:db8:1::21; ns pi.local A 120 192.0.2.21";
+    for _ in 0..3 {
+        assert_eq!(
+            names.hears(UPPER, &format!("{} qu{}", &probe[..21], &probe[21..])),
+            [format!("dn6 {probe}")]
+        );
+        names.bench.advance_ms(250);
+    }
+    // Two hosts that want one name at the same time have to hear each other.
+    let rival = "query; q pi.local ANY; ns pi.local AAAA 120 2001:db8:1::31";
+    assert_eq!(names.hears(LOWER, rival), [format!("up6 {rival}")]);
+}
+
+#[test]
+fn filters_hold_for_questions_and_answers() {
+    let allow = vec![upwards(Subject::Service("_ipp._tcp".into()))];
+    let mut names = Names::with(Mdns { allow, addresses: Addresses::All, ..Mdns::default() });
+    for (host, text, crosses) in [
+        (UPPER, "query; q _ipp._tcp.local PTR", true),
+        (UPPER, "query; q _ssh._tcp.local PTR", false),
+        (UPPER, "query; q _xipp._tcp.local PTR", false),
+        (LOWER, "query; q _ipp._tcp.local PTR", false),
+        (LOWER, "response; an _ssh._tcp.local PTR 4500 a._ssh._tcp.local", false),
+        (LOWER, "response; an pi.local AAAA 120! 2001:db8:1::21", false),
+        (LOWER, "response; an _services._dns-sd._udp.local PTR 4500 _ssh._tcp.local", false),
+        (LOWER, "response; an _services._dns-sd._udp.local PTR 4500 _ipp._tcp.local", true),
+        (
+            LOWER,
+            "response; an _ipp._tcp.local PTR 4500 a._ipp._tcp.local; \
+                 ar a._ipp._tcp.local SRV 120! 631 pi.local; ar pi.local AAAA 120! 2001:db8:1::21",
+            true,
+        ),
+        (UPPER, "response; an _ipp._tcp.local PTR 4500 b._ipp._tcp.local", false),
+    ] {
+        names.bench.advance_ms(6_000);
+        let link = if host.link == UP { "dn6" } else { "up6" };
+        let expected = if crosses { vec![format!("{link} {text}")] } else { Vec::new() };
+        assert_eq!(names.hears(host, text), expected, "{text}");
+    }
+    // The host of a service that crossed may be asked for.
+    assert_eq!(names.hears(UPPER, "query; q pi.local AAAA"), ["dn6 query; q pi.local AAAA"]);
+    assert_eq!(names.hears(UPPER, "query; q px.local AAAA"), NOTHING);
+}
+
+#[test]
+fn what_is_known_of_a_link_goes_with_it() {
+    let mut names = Names::open();
+    let said = "response; an pi.local AAAA 120! 2001:db8:1::21";
+    assert_eq!(names.hears(LOWER, said), [format!("up6 {said}")]);
+    let now = names.bench.now;
+    assert_eq!(names.bench.engine.names(now).count(), 1);
+    let of: Vec<_> = names.bench.engine.names_of(X.into(), now).collect();
+    assert_eq!(of, [(DN, "pi.local".to_owned())]);
+    names.bench.reconfigure(Config { mdns: Some(Mdns::default()), ..Config::default() });
+    assert_eq!(names.bench.engine.names(now).count(), 1, "other settings do not change what is");
+    names.bench.link_gone(DN);
+    assert_eq!(names.bench.engine.names(now).count(), 0);
+    assert_eq!(names.hears(UPPER, "query; q pi.local AAAA"), NOTHING);
+    names.bench.reconfigure(Config::default());
+    assert_eq!(names.hears(UPPER, "query; q pi.local AAAA"), NOTHING);
 }
