@@ -8,9 +8,11 @@
 //!   Duplicate Address Detection, neighbor caches; it can be moved and unplugged.
 //! * [`RouterAdvertiser`] sends the Router Advertisements.
 //! * [`Tunnel`] joins two nodes as a VPN or a mobile network does, without link-layer addresses.
+//! * [`DelayLine`] joins links by a cable on which frames take their time.
 //! * [`Tester`] sends and awaits single frames where no kernel interferes.
 //! * [`ping_once`] and [`Pinger`] measure reachability, loss and outages.
-//! * The module `peers`, a feature, finds the programs that Magpie is compared with.
+//! * The module `peers`, a feature, finds the programs that Magpie is compared with, and runs those
+//!   that speak multicast DNS.
 //! * [`Capture`] keeps what was on the links for when a test fails.
 //!
 //! ```no_run
@@ -39,6 +41,7 @@ mod advertiser;
 mod background;
 mod cable;
 mod capture;
+mod delay;
 mod error;
 mod frame;
 mod host;
@@ -54,6 +57,7 @@ mod wait;
 pub use advertiser::{AdvertisedPrefix, RouterAdvertiser, RouterAdvertiserOptions};
 pub use cable::{Plug, connect};
 pub use capture::Capture;
+pub use delay::DelayLine;
 pub use error::Error;
 pub use frame::{Frame, Icmpv6, icmpv6_frame};
 pub use host::{Host, HostOptions};

@@ -35,8 +35,8 @@ pub(crate) fn run(tests: &[Test]) -> ExitCode {
 
 /// Runs tests that need not be functions, so many at a time unless the command line says otherwise;
 /// call it from `main` before any thread starts.
-pub(crate) fn run_all<F: FnOnce() -> Outcome + Send + 'static>(
-    tests: impl IntoIterator<Item = (&'static str, F)>,
+pub(crate) fn run_all<N: Into<String>, F: FnOnce() -> Outcome + Send + 'static>(
+    tests: impl IntoIterator<Item = (N, F)>,
     threads: usize,
 ) -> ExitCode {
     if let Err(error) = magpie_testnet::enter() {

@@ -120,9 +120,11 @@ impl Folder {
             fs::create_dir(folder.0.join("run"))?;
             fs::create_dir(folder.0.join("etc"))?;
             // In a user namespace there is but one user, who is root there.
-            let users = "root:x:0:0::/:/bin/sh\nsystemd-resolve:x:0:0::/:/bin/sh\n";
+            let names = ["root", "avahi", "systemd-resolve"];
+            let users = names.map(|name| format!("{name}:x:0:0::/:/bin/sh\n")).concat();
+            let groups = names.map(|name| format!("{name}:x:0:\n")).concat();
             fs::write(folder.0.join("etc/passwd"), users)?;
-            fs::write(folder.0.join("etc/group"), "root:x:0:\nsystemd-resolve:x:0:\n")?;
+            fs::write(folder.0.join("etc/group"), groups)?;
             fs::write(folder.0.join("etc/nsswitch.conf"), "passwd: files\ngroup: files\n")
         };
         write().map_err(|source| DaemonError::System {

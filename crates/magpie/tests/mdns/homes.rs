@@ -1,0 +1,151 @@
+//! Who has a name: hosts on both links keep theirs, of two hosts with one name one gives way, and
+//! what runs on the gateway is left alone.
+
+use std::time::{Duration, Instant};
+
+use magpie_testnet::peers::{Avahi, AvahiOptions, Family, Peer, Resolved, ResolvedOptions};
+use magpie_testnet::{Node, connect, wait_for};
+use magpie_wire::dns::kind;
+
+use crate::common::{LIMIT, Outcome};
+use crate::message::Draft;
+use crate::place::{Place, address4, address6, files, magpie};
+use crate::speaker::{FAMILIES, V6};
+use crate::{Scenario, scenario};
+
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    vec![
+        scenario("hosts_on_both_links_keep_their_names", hosts_on_both_links),
+        scenario("of_two_hosts_with_one_name_one_gives_way", two_hosts_one_name),
+        scenario("avahi_on_the_gateway_is_left_alone", avahi_on_the_gateway),
+        scenario("resolved_on_the_gateway_is_left_alone", resolved_on_the_gateway),
+    ]
+}
+
+fn hosts_on_both_links() -> Outcome {
+    let place = Place::new()?;
+    let magpie = magpie(&place.gateway)?;
+    let (first, second) = (both_links(&place, "both-1", 51)?, both_links(&place, "both-2", 61)?);
+    let avahi = Avahi::start(&first, &files(Peer::Avahi)?, &AvahiOptions::new("both-1"))?;
+    let options = ResolvedOptions::new("both-2", &["eth0", "eth1"]);
+    let resolved = Resolved::start(&second, &files(Peer::Resolved)?, &options)?;
+    resolved.await_line("Record both-2.local IN AAAA 2001:db8", LIMIT)?;
+
+    // Others ask for them all the time, on both links, and their own questions cross too.
+    let (mut above, mut below) =
+        (place.speaker("above", "up", 11)?, place.speaker("below", "down", 41)?);
+    let start = Instant::now();
+    while start.elapsed() < WATCHED {
+        for name in ["both-1.local", "both-2.local"] {
+            for family in FAMILIES {
+                above.say(family, &Draft::query().question(name, kind::ANY))?;
+                below.say(family, &Draft::query().question(name, kind::AAAA))?;
+            }
+        }
+        above.collect(Duration::from_secs(2))?;
+        below.clear()?;
+    }
+    assert_eq!(avahi.renames(), 0, "{}", avahi.log());
+    assert_eq!(resolved.renames(), 0, "{}", resolved.log());
+    magpie.stop()?;
+    Ok(())
+}
+
+/// A host with a cable into each bridge.
+fn both_links(place: &Place, name: &str, number: u8) -> Result<Node, Box<dyn std::error::Error>> {
+    let node = Node::new(name)?;
+    node.set_conf("default", "accept_dad", 0)?;
+    for (link, bridge, number) in [("eth0", "up", number), ("eth1", "down", number + 1)] {
+        connect(&node.plug(link), &place.switch.plug(&format!("{name}-{link}")).bridge(bridge))?;
+        node.wait_link_local(link, LIMIT)?;
+        node.add_address4(link, address4(number), 24)?;
+        node.add_address_nodad(link, address6(number.into()), 64)?;
+    }
+    Ok(node)
+}
+
+fn two_hosts_one_name() -> Outcome {
+    let place = Place::new()?;
+    let (inner, outer) = (place.host("inner", "down", 41)?, place.host("outer", "up", 11)?);
+    let magpie = magpie(&place.gateway)?;
+    let files = files(Peer::Avahi)?;
+    let options = AvahiOptions::new("pi-41");
+    let inner = Avahi::start(&inner, &files, &options)?;
+    let outer = Avahi::launch(&outer, &files, &options)?;
+    wait_for(LIMIT, "one of them to give way", || {
+        (inner.renames() + outer.renames() > 0).then_some(())
+    })?;
+    // Both come to rest with a name each.
+    let mut ear = place.speaker("ear", "up", 12)?;
+    ear.settle(Duration::from_secs(3), Duration::from_secs(20))?;
+    let renames = [inner.renames(), outer.renames()];
+    assert!(
+        renames == [0, 1] || renames == [1, 0],
+        "{renames:?}\n{}\n{}",
+        inner.log(),
+        outer.log()
+    );
+    let [loser, winner] = if renames[0] > 0 { [41, 11] } else { [11, 41] }.map(address6);
+    for avahi in [&inner, &outer] {
+        assert_eq!(avahi.resolve("pi-41.local", Family::V6)?, Some(winner.into()));
+        assert_eq!(avahi.resolve("pi-41-2.local", Family::V6)?, Some(loser.into()));
+    }
+    magpie.stop()?;
+    Ok(())
+}
+
+fn avahi_on_the_gateway() -> Outcome {
+    let place = Place::new()?;
+    let (inner, outer) = (place.host("inner", "down", 41)?, place.host("outer", "up", 11)?);
+    let files = files(Peer::Avahi)?;
+    let own = Avahi::start(&place.gateway, &files, &AvahiOptions::new("gw"))?;
+    let inner = Avahi::start(&inner, &files, &AvahiOptions::new("pi-41"))?;
+    let outer = Avahi::start(&outer, &files, &AvahiOptions::new("laptop"))?;
+    let look = || -> Outcome {
+        assert_eq!(own.resolve("pi-41.local", Family::V6)?, Some(address6(41).into()));
+        assert_eq!(own.resolve("laptop.local", Family::V6)?, Some(address6(11).into()));
+        assert_eq!(outer.resolve("gw.local", Family::V6)?, Some(address6(2).into()));
+        assert!(inner.resolve("gw.local", Family::V4)?.is_some());
+        Ok(())
+    };
+    look()?;
+    let magpie = magpie(&place.gateway)?;
+    assert_eq!(outer.resolve("pi-41.local", Family::V6)?, Some(address6(41).into()));
+    assert_eq!(inner.resolve("laptop.local", Family::V6)?, Some(address6(11).into()));
+    look()?;
+
+    // It hears no more of a question than it would without: what Magpie says is not for it.
+    let ear = place.speaker("ear", "up", 12)?;
+    for _ in 0..3 {
+        ear.say(V6, &Draft::query().question("gw.local", kind::AAAA))?;
+    }
+    look()?;
+    for avahi in [&own, &inner, &outer] {
+        assert_eq!(avahi.renames(), 0, "{}", avahi.log());
+    }
+    magpie.stop()?;
+    look()
+}
+
+fn resolved_on_the_gateway() -> Outcome {
+    let place = Place::new()?;
+    let (inner, outer) = (place.host("inner", "down", 41)?, place.host("outer", "up", 11)?);
+    let avahi = files(Peer::Avahi)?;
+    let inner = Avahi::start(&inner, &avahi, &AvahiOptions::new("pi-41"))?;
+    let outer = Avahi::start(&outer, &avahi, &AvahiOptions::new("laptop"))?;
+    let magpie = magpie(&place.gateway)?;
+    let options = ResolvedOptions::new("gw", &["wan", "lan"]);
+    let own = Resolved::start(&place.gateway, &files(Peer::Resolved)?, &options)?;
+    own.await_line("Record gw.local IN AAAA 2001:db8", LIMIT)?;
+    assert!(own.resolve("pi-41.local")?.contains(&address6(41).into()));
+    assert!(own.resolve("laptop.local")?.contains(&address6(11).into()));
+    assert_eq!(outer.resolve("gw.local", Family::V6)?, Some(address6(2).into()));
+    assert_eq!(outer.resolve("pi-41.local", Family::V6)?, Some(address6(41).into()));
+    assert_eq!(inner.resolve("laptop.local", Family::V6)?, Some(address6(11).into()));
+    assert_eq!(own.renames(), 0, "{}", own.log());
+    magpie.stop()?;
+    Ok(())
+}
+
+/// Long enough for probes, announcements and several rounds of questions.
+const WATCHED: Duration = Duration::from_secs(14);

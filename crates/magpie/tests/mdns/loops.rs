@@ -1,0 +1,157 @@
+//! Two reflectors between the same two links never drive each other, whatever the delay between
+//! them.
+
+use std::time::{Duration, Instant};
+
+use magpie_testnet::peers::{Avahi, AvahiOptions, Family, Peer, Service};
+use magpie_testnet::{Bridge, DelayLine};
+use magpie_wire::LinkAddr;
+use magpie_wire::dns::kind;
+
+use crate::common::{Magpie, Outcome};
+use crate::message::Draft;
+use crate::place::{Inner, Place, address6, avahi_reflector, files, magpie};
+use crate::speaker::{FAMILIES, Heard, Speaker};
+use crate::{Scenario, scenario};
+
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    let mut scenarios = Vec::new();
+    for (other, original) in [("magpie", false), ("avahi", true)] {
+        for delay in [0, 20, 150, 600] {
+            let name = format!("mdn_04_magpie_and_{other}_at_{delay}_ms");
+            let delay = Duration::from_millis(delay);
+            scenarios.push(scenario(&name, move || two_reflectors(original, delay)));
+        }
+    }
+    scenarios.push(scenario("mdn_04_one_of_two_dies_and_nobody_notices", one_of_two_dies));
+    scenarios
+}
+
+/// A second reflector.
+#[expect(dead_code, reason = "they are kept running")]
+enum Second {
+    Magpie(Magpie),
+    Avahi(Avahi),
+}
+
+/// What was on both links, by who sent it.
+#[derive(Debug, Default)]
+struct Count {
+    packets: usize,
+}
+
+fn two_reflectors(original: bool, delay: Duration) -> Outcome {
+    let place = Place::new()?;
+    // The other gateway's uplink is a while away.
+    place.switch.add_bridge(&Bridge::new("far"))?;
+    let _line = if delay.is_zero() {
+        None
+    } else {
+        Some(DelayLine::start("air", &place.switch, ["up", "far"], delay)?)
+    };
+    let uplink = if delay.is_zero() { "up" } else { "far" };
+    let inner = Inner { wan: Some((4, 24)), lan: Some((5, 24)), ..Inner::default() };
+    let other = Place::gateway_between(&place.switch, "gw2", [uplink, "down"], inner, 4)?;
+    let host = place.host("inner", "down", 41)?;
+    let options = AvahiOptions::new("pi-41").service(Service::new("Kitchen", "_ipp._tcp", 631));
+    let files = files(Peer::Avahi)?;
+    let _host = Avahi::start(&host, &files, &options)?;
+    let reflectors = [&place.gateway, &other];
+    let reflectors: Vec<LinkAddr> = reflectors
+        .into_iter()
+        .flat_map(|node| ["wan", "lan"].map(|link| node.lladdr(link)))
+        .collect::<Result<_, _>>()?;
+    let mut ears = [place.speaker("above", "up", 11)?, place.speaker("below", "down", 42)?];
+
+    // What one of them makes of it.
+    let magpie = magpie(&place.gateway)?;
+    let single = stimulate(&mut ears, &reflectors)?;
+    assert!(single.packets > 0, "nothing crosses");
+
+    let second = if original {
+        Second::Avahi(avahi_reflector(&other)?)
+    } else {
+        Second::Magpie(self::magpie(&other)?)
+    };
+    // Hosts and reflectors come and go: probes are what keeps avahi's going.
+    let newcomer = place.host("newcomer", "up", 13)?;
+    let newcomer_avahi = Avahi::start(&newcomer, &files, &AvahiOptions::new("laptop"))?;
+    let start = Instant::now();
+    ears[0].settle(Duration::from_secs(2), Duration::from_secs(20))?;
+    ears[1].settle(Duration::from_millis(500), Duration::from_secs(5))?;
+    let settled = start.elapsed();
+    assert_eq!(newcomer_avahi.resolve("pi-41.local", Family::V6)?, Some(address6(41).into()));
+    ears[0].settle(Duration::from_secs(2), Duration::from_secs(20))?;
+
+    let both = stimulate(&mut ears, &reflectors)?;
+    eprintln!(
+        "two reflectors, avahi {original}, {delay:?}: {single:?} by one, {both:?} by two; at rest \
+         {settled:?} after a host has come"
+    );
+    assert_eq!(newcomer_avahi.renames(), 0, "{}", newcomer_avahi.log());
+    // avahi's own behaviour is not for us to mend: it alone may send as often as we.
+    assert!(both.packets <= 2 * single.packets + 2, "{single:?} by one, {both:?} by two");
+    drop(second);
+    drop(magpie);
+    Ok(())
+}
+
+/// Asks once over each version of IP, and counts what the reflectors send until five seconds later;
+/// then nothing may be sent any more.
+fn stimulate(
+    ears: &mut [Speaker; 2],
+    reflectors: &[LinkAddr],
+) -> Result<Count, Box<dyn std::error::Error>> {
+    for ear in ears.iter_mut() {
+        ear.clear()?;
+    }
+    for family in FAMILIES {
+        ears[0].say(family, &Draft::query().question("_ipp._tcp.local", kind::PTR))?;
+    }
+    let mut heard = ears[0].collect(Duration::from_secs(5))?;
+    heard.extend(ears[1].collect(Duration::ZERO)?);
+    let is_reflected = |heard: &&Heard| reflectors.contains(&heard.lladdr);
+    let packets = heard.iter().filter(is_reflected).count();
+    for ear in ears.iter_mut() {
+        ear.expect_none(Duration::from_secs(1), "a packet after all had been said", |heard| {
+            is_reflected(&heard)
+        })?;
+    }
+    Ok(Count { packets })
+}
+
+fn one_of_two_dies() -> Outcome {
+    let place = Place::new()?;
+    let inner = Inner { wan: Some((4, 24)), lan: Some((5, 24)), ..Inner::default() };
+    let other = Place::gateway_between(&place.switch, "gw2", ["up", "down"], inner, 4)?;
+    let (first, second) = (magpie(&place.gateway)?, magpie(&other)?);
+    let (inner, outer) = (place.host("inner", "down", 41)?, place.host("outer", "up", 11)?);
+    let files = files(Peer::Avahi)?;
+    let _inner = Avahi::start(&inner, &files, &AvahiOptions::new("pi-41"))?;
+    let _outer = Avahi::start(&outer, &files, &AvahiOptions::new("laptop"))?;
+    let mut asker = place.speaker("asker", "up", 12)?;
+    let mut resolve = || -> Result<Duration, Box<dyn std::error::Error>> {
+        // As resolvers ask: after one second, two seconds, four seconds.
+        let start = Instant::now();
+        for pause in [1, 2, 4] {
+            asker.clear()?;
+            asker.say(crate::speaker::V6, &Draft::query().question("pi-41.local", kind::AAAA))?;
+            let answered = asker.expect(Duration::from_secs(pause), "the address", |heard| {
+                heard.answers("pi-41.local", kind::AAAA).then_some(())
+            });
+            if answered.is_ok() {
+                return Ok(start.elapsed());
+            }
+        }
+        Err("nobody passes questions on any more".into())
+    };
+    let both = resolve()?;
+    first.kill()?;
+    let second_alone = resolve()?;
+    let first = magpie(&place.gateway)?;
+    second.kill()?;
+    let first_alone = resolve()?;
+    eprintln!("resolved in {both:?} by two, {second_alone:?} and {first_alone:?} by one");
+    first.stop()?;
+    Ok(())
+}
