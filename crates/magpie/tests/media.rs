@@ -3,16 +3,12 @@
 
 mod common;
 
-use std::error::Error;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use common::{
-    ConfigFile, LIMIT, Magpie, Options, Outcome, Site, Station, answer_for, host_address,
-    is_search_for, ping_until,
+    AccessPoint, ConfigFile, LIMIT, Magpie, Options, Outcome, Site, Station, answer_for,
+    host_address, is_search_for, ping_until,
 };
 use magpie_control::{Client, EventKind, LinkState, LinkStatus};
 use magpie_sys::netlink::{LinkPlace, MacvlanMode, NewMacvlan};
@@ -297,75 +293,6 @@ fn await_status(magpie: &Magpie, name: &str, is_it: impl Fn(&LinkStatus) -> bool
     }
 }
 
-/// What an access point does to the frames of its only station: the station hears its own multicast
-/// again, and gets that of others in frames that are for it alone. Frames that it sends in anybody
-/// else's name are not accepted.
-struct AccessPoint {
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<Result<Traffic, magpie_testnet::Error>>,
-}
-
-/// What went through an access point.
-#[derive(Debug, Default)]
-struct Traffic {
-    echoed: usize,
-    converted: usize,
-    /// Who else the station pretended to be.
-    foreign: Vec<LinkAddr>,
-}
-
-impl AccessPoint {
-    /// Starts it between the links "radio" and "wire" of its node.
-    fn start(node: Node, station: LinkAddr) -> Result<Self, Box<dyn Error>> {
-        let mut radio = Tester::attach(&node, "radio")?;
-        let mut wire = Tester::attach(&node, "wire")?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&stop);
-        let thread = thread::spawn(move || {
-            // Its links live as long as it does.
-            let _node = node;
-            let mut traffic = Traffic::default();
-            while !flag.load(Ordering::Relaxed) {
-                for frame in radio.collect(TURN)? {
-                    let Some((destination, source)) = addresses(&frame) else { continue };
-                    if source != station {
-                        traffic.foreign.push(source);
-                        continue;
-                    }
-                    wire.send(&frame.bytes)?;
-                    if destination.is_group() {
-                        traffic.echoed += 1;
-                        radio.send(&frame.bytes)?;
-                    }
-                }
-                for mut frame in wire.collect(TURN)? {
-                    let Some((destination, _)) = addresses(&frame) else { continue };
-                    if destination.is_group() {
-                        traffic.converted += 1;
-                        frame.bytes.splice(..6, station.0);
-                    } else if destination != station {
-                        continue;
-                    }
-                    radio.send(&frame.bytes)?;
-                }
-            }
-            Ok(traffic)
-        });
-        Ok(Self { stop, thread })
-    }
-
-    fn stop(self) -> Result<Traffic, Box<dyn Error>> {
-        self.stop.store(true, Ordering::Relaxed);
-        Ok(self.thread.join().map_err(|_| "the access point panicked")??)
-    }
-}
-
-/// Destination and source of a frame.
-fn addresses(frame: &Frame) -> Option<(LinkAddr, LinkAddr)> {
-    let (destination, rest) = frame.bytes.split_first_chunk::<6>()?;
-    Some((LinkAddr(*destination), LinkAddr(*rest.first_chunk::<6>()?)))
-}
-
 /// The packet as a frame of the 802.1Q network 10.
 fn tagged(packet: &Packet<'_>) -> Result<Vec<u8>, Box<dyn Error>> {
     let mut buffer = [0; Packet::MAX_LEN];
@@ -376,5 +303,3 @@ fn tagged(packet: &Packet<'_>) -> Result<Vec<u8>, Box<dyn Error>> {
 
 /// Without an address of its own a bridge changes it with its ports.
 const BRIDGE: LinkAddr = LinkAddr([2, 0, 0, 0, 0, 0x12]);
-/// How long an access point looks in one direction.
-const TURN: Duration = Duration::from_millis(2);

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unused_imports, reason = "each test binary uses its own part")]
 
+mod access_point;
 mod daemon;
 mod site;
 mod station;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use libtest_mimic::{Arguments, Failed, Trial};
 use magpie_testnet::{Node, Ping, Pinger};
 
+pub(crate) use access_point::AccessPoint;
 pub(crate) use daemon::{ConfigFile, Folder, Magpie, Options};
 pub(crate) use site::{PREFIX, Site, host_address};
 pub(crate) use station::{Answer, Station, answer_for, is_search_for, solicited};

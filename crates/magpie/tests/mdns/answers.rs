@@ -288,15 +288,17 @@ fn goodbyes() -> Outcome {
     let (mut above, mut below) =
         (place.speaker("above", "up", 12)?, place.speaker("below", "down", 42)?);
     inner.stop()?;
+    let (crossed, said) = (above.collect(SILENCE)?, below.collect(Duration::ZERO)?);
     for family in FAMILIES {
-        let is_goodbye = |heard: &Heard| {
-            let gone = heard.records("_ipp._tcp.local", kind::PTR);
-            let is_it = heard.family() == family && gone.iter().any(|record| record.ttl == 0);
-            is_it.then_some(heard.time_ns)
+        let goodbye = |heard: &[Heard]| {
+            let is_it = |heard: &&Heard| {
+                let gone = heard.records("_ipp._tcp.local", kind::PTR);
+                heard.family() == family && gone.iter().any(|record| record.ttl == 0)
+            };
+            let first = heard.iter().find(is_it).map(|heard| heard.time_ns);
+            first.ok_or_else(|| format!("no goodbye over {family}:\n{}", texts(heard)))
         };
-        let said = below.expect(SOON, "a goodbye", is_goodbye)?;
-        let crossed = above.expect(SOON, "the goodbye on the other link", is_goodbye)?;
-        let took = Duration::from_nanos(crossed.saturating_sub(said));
+        let took = Duration::from_nanos(goodbye(&crossed)?.saturating_sub(goodbye(&said)?));
         eprintln!("a goodbye took {took:?} to cross");
         assert!(took < Duration::from_millis(50), "{took:?}");
     }

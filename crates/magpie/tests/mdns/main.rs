@@ -8,6 +8,7 @@ mod browse;
 #[path = "../common/mod.rs"]
 mod common;
 mod homes;
+mod island;
 mod loops;
 mod message;
 mod place;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
     let groups = [
         loops::scenarios(),
         homes::scenarios(),
+        island::scenarios(),
         browse::scenarios(),
         questions::scenarios(),
         answers::scenarios(),
