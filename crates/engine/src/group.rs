@@ -231,14 +231,19 @@ impl LinkGroups {
         let wait = REFUSAL_WAIT * (1 << self.refusals);
         self.refusals = (self.refusals + 1).min(MOST_DOUBLINGS);
         self.hold = Hold::Until(now + wait);
-        if let Some(member) = self.members.get_mut(&group).filter(|member| member.joined) {
-            member.joined = false;
-            self.joined = self.joined.saturating_sub(1);
-            if let Some(ticket) = member.ticket.take() {
-                self.leaving.remove(&ticket);
-            }
-            self.review(group);
+        self.parted(group);
+    }
+
+    /// A group is not joined, other than was thought.
+    fn parted(&mut self, group: Ipv6Addr) {
+        let member = self.members.get_mut(&group);
+        let Some(member) = member.filter(|member| member.joined) else { return };
+        member.joined = false;
+        self.joined = self.joined.saturating_sub(1);
+        if let Some(ticket) = member.ticket.take() {
+            self.leaving.remove(&ticket);
         }
+        self.review(group);
     }
 
     /// Returns when there may be something to do.
@@ -382,6 +387,14 @@ impl Engine {
         true
     }
 
+    /// The kernel has left a group by itself: it is joined again, when it is its turn.
+    pub(crate) fn on_group_gone(&mut self, link: LinkId, group: Ipv6Addr) {
+        if let Some(groups) = self.groups.links.get_mut(&link) {
+            groups.parted(group);
+            self.change_groups(link);
+        }
+    }
+
     /// Forgets a link that is gone, and its memberships with it.
     pub(crate) fn forget_groups(&mut self, link: LinkId) {
         if let Some(mut groups) = self.groups.take(link) {
@@ -493,6 +506,27 @@ mod tests {
         assert_eq!(on_link.next_due(&limits, due), None, "until the kernel has answered");
         on_link.accepted();
         assert_eq!(changes(&mut groups, &limits, due).len(), 3);
+    }
+
+    #[test]
+    fn mcl_05_what_the_kernel_forgot_is_joined_again_in_its_turn() {
+        let limits = Limits { joins_per_second: 2, ..Limits::default() };
+        let mut groups = Groups::default();
+        (0..3).for_each(|last| groups.join(LINK, target(last), &limits, NOW));
+        let group = |last| solicited_node(target(last));
+        assert_eq!(changes(&mut groups, &limits, NOW).len(), 2);
+        let later = NOW + Duration::from_secs(1);
+        assert_eq!(changes(&mut groups, &limits, later), [Change::Join(group(2))]);
+        // One that is to be left is left already.
+        groups.leave(LINK, target(1));
+        let on_link = groups.links.get_mut(&LINK).unwrap();
+        (0..4).for_each(|last| on_link.parted(group(last)));
+        assert_eq!((on_link.joined, on_link.members.len()), (0, 2));
+        let joined = [Change::Join(group(0))];
+        assert_eq!(changes(&mut groups, &limits, later), joined, "as fast as ever");
+        let later = later + Duration::from_secs(1);
+        assert_eq!(changes(&mut groups, &limits, later), [Change::Join(group(2))]);
+        assert_eq!(groups.links[&LINK].joined, 2);
     }
 
     #[test]

@@ -156,6 +156,13 @@ pub enum KernelEvent {
         /// For whom.
         target: Ipv6Addr,
     },
+    /// The kernel has left a multicast group that was joined on our behalf, without being asked to.
+    GroupGone {
+        /// Which link.
+        link: LinkId,
+        /// The group.
+        group: Ipv6Addr,
+    },
     /// Notifications were lost, or none were read yet; a dump of everything follows.
     Overrun,
     /// The dump is complete: whatever it did not contain is gone.

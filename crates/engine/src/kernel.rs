@@ -77,6 +77,7 @@ impl Engine {
                     link.kernel_proxied.insert(target);
                 }
             }
+            KernelEvent::GroupGone { link, group } => self.on_group_gone(link, group),
             KernelEvent::Overrun => self.begin_sync(),
             KernelEvent::Synced => self.end_sync(now),
         }

@@ -21,6 +21,8 @@ pub(crate) struct Executor {
     /// The requests in the batch, in its order.
     requests: Vec<Request>,
     memberships: Memberships,
+    /// Those of them that the kernel has ended, as far as that was noticed.
+    lost_groups: Vec<(u32, Ipv6Addr)>,
     /// Changes of memberships that came behind changes of routes.
     later: Vec<(RequestId, KernelOp)>,
     outcomes: Vec<Outcome>,
@@ -78,6 +80,7 @@ impl Executor {
             batch: Batch::new(),
             requests: Vec::new(),
             memberships: Memberships::new(),
+            lost_groups: Vec::new(),
             later: Vec::new(),
             outcomes: Vec::new(),
         })
@@ -195,6 +198,28 @@ impl Executor {
     /// Leaves all groups. Asked to leave one thereafter, it has nothing to do.
     pub(crate) fn leave_all(&mut self) {
         self.memberships.leave_all();
+    }
+
+    /// Whether any group is joined.
+    pub(crate) fn has_groups(&self) -> bool {
+        !self.memberships.is_empty()
+    }
+
+    /// Takes note of the groups that the kernel has left by itself: of those that were joined, the
+    /// ones that `is_there` says are not there. Returns how many there are.
+    pub(crate) fn note_lost_groups(&mut self, is_there: impl Fn(u32, Ipv6Addr) -> bool) -> usize {
+        self.lost_groups.clear();
+        self.lost_groups.extend(self.memberships.lost(is_there));
+        self.lost_groups.len()
+    }
+
+    /// Forgets the groups that were noted, so that they can be joined again, and returns them.
+    /// Those that were left meanwhile are not among them.
+    pub(crate) fn forget_lost_groups(&mut self) -> Vec<(LinkId, Ipv6Addr)> {
+        let mut lost = std::mem::take(&mut self.lost_groups);
+        // The socket thinks that it is in the group as yet, and would not enter it again.
+        lost.retain(|&(ifindex, group)| self.memberships.leave(ifindex, group));
+        lost.into_iter().map(|(ifindex, group)| (LinkId(ifindex), group)).collect()
     }
 
     /// Counts the groups joined on a link.

@@ -1,11 +1,12 @@
 //! Hears what the kernel announces, and asks it for everything when that does not suffice.
 
 use std::collections::BTreeSet;
+use std::net::Ipv6Addr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use magpie_sys::netlink::{
-    AddressEvent, Change, Connection, Event, Group, Ipv4AddressEvent, LinkEvent, Monitor,
-    NeighborEvent, NetlinkError, Route, RouteEvent,
+    AddressEvent, Change, Connection, Event, Group, Ipv4AddressEvent, LinkEvent, Membership,
+    Monitor, NeighborEvent, NetlinkError, Route, RouteEvent,
 };
 use magpie_sys::sysctl::Sysctl;
 
@@ -20,6 +21,7 @@ pub(crate) struct Kernel {
     is_deaf: bool,
     /// IPv4 addresses are told of, too.
     hears_ipv4: bool,
+    overruns: u64,
     devices: Devices,
 }
 
@@ -39,7 +41,7 @@ impl Kernel {
     /// `hears_ipv4`.
     pub(crate) fn open(hears_ipv4: bool) -> Result<Self, NetlinkError> {
         let monitor = Monitor::open(&groups(hears_ipv4))?;
-        Ok(Self { monitor, is_deaf: false, hears_ipv4, devices: Devices::default() })
+        Ok(Self { monitor, is_deaf: false, hears_ipv4, overruns: 0, devices: Devices::default() })
     }
 
     /// Whether news of IPv4 addresses are heard.
@@ -72,10 +74,19 @@ impl Kernel {
     }
 
     /// Reads the notifications that are there, up to a bound.
-    pub(crate) fn read(&mut self, each: impl FnMut(Event)) -> Result<usize, NetlinkError> {
-        let read = self.monitor.read(each);
+    pub(crate) fn read(&mut self, mut each: impl FnMut(Event)) -> Result<usize, NetlinkError> {
+        let Self { monitor, overruns, .. } = self;
+        let read = monitor.read(|event| {
+            *overruns += u64::from(event == Event::Overrun);
+            each(event);
+        });
         self.is_deaf |= read.is_err();
         read
+    }
+
+    /// Returns how often notifications were lost.
+    pub(crate) fn overruns(&self) -> u64 {
+        self.overruns
     }
 
     /// Drops the notifications that are there: a dump that follows contains what they tell.
@@ -170,6 +181,28 @@ impl Snapshot {
 fn groups(hears_ipv4: bool) -> Vec<Group> {
     let is_meant = |group: &Group| hears_ipv4 || *group != Group::Ipv4Address;
     Group::ALL.into_iter().filter(is_meant).collect()
+}
+
+/// The multicast groups that this host is in.
+#[derive(Debug)]
+pub(crate) struct JoinedGroups(BTreeSet<Membership>);
+
+impl JoinedGroups {
+    /// Reads them.
+    pub(crate) fn read() -> Result<Self, NetlinkError> {
+        Ok(Self(Connection::open()?.memberships()?.into_iter().collect()))
+    }
+
+    /// Reads them once more, for what was left out.
+    pub(crate) fn complete(&mut self) -> Result<(), NetlinkError> {
+        self.0.extend(Connection::open()?.memberships()?);
+        Ok(())
+    }
+
+    /// Whether this host is in a group.
+    pub(crate) fn contains(&self, ifindex: u32, group: Ipv6Addr) -> bool {
+        self.0.contains(&Membership { ifindex, group })
+    }
 }
 
 fn answers_by_proxy(link: &str) -> bool {

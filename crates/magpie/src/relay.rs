@@ -246,6 +246,17 @@ impl Relay {
         self.tell_routes(now);
     }
 
+    /// Has the groups that the kernel was found to have left by itself joined again; returns how many
+    /// on which link.
+    pub(crate) fn restore_groups(&mut self, now: Instant) -> BTreeMap<LinkId, usize> {
+        let mut counts = BTreeMap::new();
+        for (link, group) in self.executor.forget_lost_groups() {
+            *counts.entry(link).or_default() += 1;
+            self.feed_kernel(KernelEvent::GroupGone { link, group }, now);
+        }
+        counts
+    }
+
     /// Whether only a dump can tell what the kernel holds.
     pub(crate) fn is_in_doubt(&self) -> bool {
         self.outlook.is_in_doubt()

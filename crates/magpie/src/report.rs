@@ -48,6 +48,7 @@ impl Handler for Service {
             *counters.entry("held_down".to_owned()).or_default() += relay.engine.held_down() as u64;
             *counters.entry("frames_without_link".to_owned()).or_default() += relay.ports.astray();
         }
+        counters.insert("notifications_lost".to_owned(), self.kernel.overruns());
         counters.extend(self.tally.iter().map(|(name, count)| (name.to_owned(), count)));
         prefixes.sort();
         prefixes.dedup();

@@ -16,7 +16,7 @@ use crate::check::{self, Finding, Fixes};
 use crate::cli::Launch;
 use crate::devices::Difference;
 use crate::journal::{Journal, describe, link_name};
-use crate::kernel::{Kernel, Snapshot};
+use crate::kernel::{JoinedGroups, Kernel, Snapshot};
 use crate::links::Member;
 use crate::log::time_of_day;
 use crate::mark::Mark;
@@ -265,6 +265,7 @@ impl Service {
             relay.take_dump(snapshot, is_elsewhere, now);
         }
         self.relays.iter_mut().for_each(|relay| relay.finish_marking(now));
+        self.restore_groups(now);
         self.recall(now);
         self.follow_ipv4(now);
         self.update_guard();
@@ -566,7 +567,45 @@ impl Service {
         }
         self.relays.iter_mut().for_each(Relay::begin_dump);
         self.kernel.skip()?;
-        Ok(Snapshot::take(self.kernel.hears_ipv4())?)
+        let snapshot = Snapshot::take(self.kernel.hears_ipv4())?;
+        if let Err(error) = self.look_for_groups() {
+            tracing::warn!(error = %Chain(&error), "multicast groups are not compared");
+        }
+        Ok(snapshot)
+    }
+
+    /// Takes note of multicast groups that the kernel has left by itself, which it announces no more
+    /// than by the news of a link, and these may be lost.
+    fn look_for_groups(&mut self) -> Result<(), NetlinkError> {
+        if !self.relays.iter().any(|relay| relay.executor.has_groups()) {
+            return Ok(());
+        }
+        let mut joined = JoinedGroups::read()?;
+        if self.note_lost_groups(&joined) > 0 {
+            // Where groups are left meanwhile, others may be missing in what was read.
+            joined.complete()?;
+            self.note_lost_groups(&joined);
+        }
+        Ok(())
+    }
+
+    fn note_lost_groups(&mut self, joined: &JoinedGroups) -> usize {
+        let is_there = |ifindex, group| joined.contains(ifindex, group);
+        self.relays.iter_mut().map(|relay| relay.executor.note_lost_groups(is_there)).sum()
+    }
+
+    /// Has the multicast groups joined again that are noted.
+    fn restore_groups(&mut self, now: Instant) {
+        for index in 0..self.relays.len() {
+            let Some(relay) = self.relays.get_mut(index) else { return };
+            for (link, count) in relay.restore_groups(now) {
+                let Some(relay) = self.relays.get(index) else { return };
+                let name = link_name(&relay.links, link);
+                self.tally.groups_restored += count as u64;
+                let detail = format!("{count} multicast groups were gone and are joined again");
+                self.tell_repair(Some(name), detail, now);
+            }
+        }
     }
 
     /// Reads everything anew before long: whoever floods the kernel's tables shall not keep this

@@ -5,6 +5,8 @@
 pub(crate) struct Tally {
     /// Times that links, addresses and routes were read anew, the start included.
     pub(crate) resyncs: u64,
+    /// Multicast groups that the kernel had left by itself and that are joined again.
+    pub(crate) groups_restored: u64,
     /// Packet sockets that failed and were opened anew.
     pub(crate) sockets_reopened: u64,
     /// Times that the guard was gone and was put back.
@@ -21,6 +23,7 @@ impl Tally {
     pub(crate) fn iter(self) -> impl Iterator<Item = (&'static str, u64)> {
         [
             ("resyncs", self.resyncs),
+            ("groups_restored", self.groups_restored),
             ("sockets_reopened", self.sockets_reopened),
             ("guards_restored", self.guards_restored),
             ("settings_restored", self.settings_restored),

@@ -122,6 +122,16 @@ impl Memberships {
         self.joined.range(first..=last).map(|((_, group), _)| *group)
     }
 
+    /// Lists the memberships that the kernel has ended without being asked to: those that `is_there`
+    /// says are not there. It does so when it takes IPv6 away from a device, and tells nobody.
+    pub fn lost(
+        &self,
+        is_there: impl Fn(u32, Ipv6Addr) -> bool,
+    ) -> impl Iterator<Item = (u32, Ipv6Addr)> {
+        let joined = self.joined.keys().copied();
+        joined.filter(move |&(ifindex, group)| !is_there(ifindex, group))
+    }
+
     /// Counts the memberships on all links.
     pub fn len(&self) -> usize {
         self.joined.len()

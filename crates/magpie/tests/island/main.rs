@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         ("rte_06_nothing_is_promised_without_carrier", routes::no_promise_without_carrier),
         ("rte_08_a_move_is_one_replacement", routes::move_is_one_replacement),
         ("rte_09_lost_notifications_are_made_up_for", routes::lost_notifications),
+        ("groups_that_the_kernel_forgot_are_joined_again", routes::forgotten_groups),
         ("rte_14_traffic_to_the_lost_does_not_loop", routes::no_loop),
         ("icm_01_no_probe_is_forwarded", errors::no_probe_is_forwarded),
         ("icm_02_a_link_local_probe_meets_no_error", errors::link_local_probe_meets_no_error),

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use magpie_sys::netlink::{Group, Monitor, Route, RouteEvent, RouteKind};
-use magpie_testnet::{Bridge, Capture, Frame, Host, HostOptions, Node, connect, icmpv6_frame};
+use magpie_testnet::{
+    Bridge, Capture, Frame, Host, HostOptions, Node, connect, icmpv6_frame, wait_for,
+};
 use magpie_wire::LinkAddr;
 
 use crate::common::{LIMIT, Magpie, Options, Outcome, Station, host_address};
@@ -194,6 +196,19 @@ pub(crate) fn burst(node: &Node) -> Outcome {
         })?;
     }
     Ok(())
+}
+
+/// Waits until the daemon has noticed that notifications were lost, besides those `before`; returns
+/// how often they were in all.
+pub(crate) fn await_overrun(magpie: &Magpie, before: u64) -> Result<u64, Box<dyn Error>> {
+    let lost = || overruns(magpie).ok().filter(|lost| *lost > before);
+    Ok(wait_for(LIMIT, "the daemon to notice that notifications were lost", lost)?)
+}
+
+/// How often the daemon has lost notifications of the kernel's.
+pub(crate) fn overruns(magpie: &Magpie) -> Result<u64, Box<dyn Error>> {
+    let counters = magpie.status()?.counters;
+    Ok(counters.get("notifications_lost").copied().ok_or("they are not counted")?)
 }
 
 /// A node whose addresses are valid at once.

@@ -6,12 +6,13 @@ use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use magpie_control::EventKind;
-use magpie_sys::netlink::{Change, Event, HostRoute, Monitor, Route, RouteEvent};
+use magpie_sys::netlink::{Change, Event, HostRoute, LinkChange, Monitor, Route, RouteEvent};
 use magpie_testnet::{Host, Node, Ping, Pinger, ping_once};
+use magpie_wire::solicited_node;
 use rustix::process::Signal;
 
 use crate::common::{LIMIT, Magpie, Outcome, Station, answer_for, host_address};
-use crate::place::{PROTOCOL, Place, SILENCE, burst, echo_to, options};
+use crate::place::{PROTOCOL, Place, SILENCE, await_overrun, burst, echo_to, options};
 
 pub(crate) fn a_host_has_a_route() -> Outcome {
     let place = Place::new()?;
@@ -227,6 +228,7 @@ pub(crate) fn lost_notifications() -> Outcome {
     gateway.add_address_nodad("lan", late, 64)?;
     magpie.signal(Signal::CONT)?;
 
+    await_overrun(&magpie, 0)?;
     gateway.wait_routes(LIMIT, "the lost route to come back", |routes| {
         let is_it = |route: &RouteEvent| route.destination == address && route.protocol == PROTOCOL;
         routes.iter().any(is_it).then_some(())
@@ -240,6 +242,48 @@ pub(crate) fn lost_notifications() -> Outcome {
         "the gateway's own address is no host"
     );
     magpie.stop()?;
+    Ok(())
+}
+
+pub(crate) fn forgotten_groups() -> Outcome {
+    let place = Place::new()?;
+    let gateway = &place.gateway;
+    let magpie = place.magpie()?;
+    let (_lower, address) = place.host("lower", "down", 0xab_21)?;
+    let (_upper, other) = place.host("upper", "up", 0xcd_11)?;
+    let mut asker = place.station("asker", "up")?;
+    asker.resolve(address)?;
+    magpie.await_host(address, "lan")?;
+    ping_once(&place.router, &Ping::new(address), LIMIT)?;
+    let mut below = place.station("below", "down")?;
+    below.resolve(other)?;
+    magpie.await_host(other, "wan")?;
+    let group = solicited_node(other);
+    assert!(is_in_group(&place, "lan", group)?, "it was never joined");
+
+    // Without IPv6 a device is in no groups, and nothing tells that it ever was without.
+    let mut watch = magpie.watch()?;
+    magpie.signal(Signal::STOP)?;
+    burst(gateway)?;
+    for mtu in [1200, 1500] {
+        gateway.set_link("lan", &LinkChange { mtu: Some(mtu), ..LinkChange::default() })?;
+    }
+    assert!(!is_in_group(&place, "lan", group)?, "the kernel has kept it");
+    magpie.signal(Signal::CONT)?;
+    let told = Magpie::await_event(&mut watch, "the groups to be joined again", |event| {
+        let is_it = event.kind == EventKind::Repaired && event.link.as_deref() == Some("lan");
+        let told = event.detail.clone().filter(|_| is_it)?;
+        told.contains("multicast groups").then_some(told)
+    })?;
+    await_overrun(&magpie, 0)?;
+    assert!(is_in_group(&place, "lan", group)?, "{told}");
+    let restored = magpie.status()?.counters.get("groups_restored").copied();
+    assert!(restored.is_some_and(|count| told.starts_with(&count.to_string())), "{told}");
+    below.resolve(other)?;
+
+    // What was joined again is left like anything else.
+    magpie.stop()?;
+    assert!(!is_in_group(&place, "lan", group)?);
     Ok(())
 }
 
@@ -280,6 +324,15 @@ fn routes_to(node: &Node, address: Ipv6Addr) -> Result<Vec<RouteEvent>, Box<dyn 
     let mut routes = node.routes()?;
     routes.retain(|route| route.destination == address && route.prefix_len == 128);
     Ok(routes)
+}
+
+/// Whether the gateway is in a group on one of its links.
+fn is_in_group(place: &Place, link: &str, group: Ipv6Addr) -> Result<bool, Box<dyn Error>> {
+    let wanted = format!("{:032x}", group.to_bits());
+    Ok(place.proc_net("igmp6")?.lines().any(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        fields.next() == Some(link) && fields.next() == Some(&wanted)
+    }))
 }
 
 /// What the kernel has announced about routes to an address.

@@ -9,7 +9,7 @@ use magpie_testnet::{Host, Node, connect};
 use rustix::process::Signal;
 
 use crate::common::{LIMIT, Outcome};
-use crate::place::burst;
+use crate::place::{await_overrun, burst, overruns};
 use crate::ruleset;
 use crate::scene::{GATEWAY, SUSTAINED, Scene, port_of};
 
@@ -271,11 +271,13 @@ fn change_mtu(scene: &mut Scene, mtu: u32) -> Outcome {
 }
 
 fn overrun_netlink(scene: &mut Scene, _pace: Pace) -> Outcome {
+    let before = overruns(scene.magpie()?)?;
     scene.magpie()?.signal(Signal::STOP)?;
     burst(&scene.place.gateway)?;
     // What nobody tells it.
     delete_routes(scene, usize::MAX, Pace::Quick)?;
-    Ok(scene.magpie()?.signal(Signal::CONT)?)
+    scene.magpie()?.signal(Signal::CONT)?;
+    await_overrun(scene.magpie()?, before).map(drop)
 }
 
 fn overrun_packets(scene: &mut Scene, _pace: Pace) -> Outcome {

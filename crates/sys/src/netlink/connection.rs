@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::message::DONE;
 use super::{
     AddressEvent, Batch, Change, Errno, Event, Family, Ipv4AddressEvent, KernelError, LinkEvent,
-    NeighborEvent, NetlinkError, NetlinkSocket, RouteEvent,
+    Membership, NeighborEvent, NetlinkError, NetlinkSocket, RouteEvent,
 };
 
 /// A netlink socket for links and routes, used by one caller who waits for each answer.
@@ -151,6 +151,19 @@ impl Connection {
     pub fn proxy_neighbors(&mut self) -> Result<Vec<NeighborEvent>, NetlinkError> {
         let request = |batch: &mut Batch| batch.dump_neighbors(true);
         self.dump("list the proxy entries", request, present_neighbor)
+    }
+
+    /// The IPv6 multicast groups that this host is in, on whoever's behalf. While others join and
+    /// leave, one may be left out.
+    ///
+    /// # Errors
+    ///
+    /// [`NetlinkError`].
+    pub fn memberships(&mut self) -> Result<Vec<Membership>, NetlinkError> {
+        self.dump("list the multicast groups", Batch::dump_memberships, |event| match event {
+            Event::Membership(membership) => Some(membership),
+            _ => None,
+        })
     }
 
     fn dump<T>(

@@ -3,8 +3,8 @@
 use super::address::AF_INET;
 use super::message::Message;
 use super::{
-    AddressEvent, ForwardingEvent, Ipv4AddressEvent, LinkEvent, NeighborEvent, RouteEvent, address,
-    link, neighbor, netconf, route,
+    AddressEvent, ForwardingEvent, Ipv4AddressEvent, LinkEvent, Membership, NeighborEvent,
+    RouteEvent, address, link, membership, neighbor, netconf, route,
 };
 
 /// Something that is there, new or changed, or that is gone.
@@ -45,6 +45,8 @@ pub enum Event {
     Nexthop,
     /// Forwarding was switched on or off.
     Forwarding(ForwardingEvent),
+    /// This host is in an IPv6 multicast group. Only dumps tell.
+    Membership(Membership),
     /// Notifications were lost: only a new dump tells what the tables hold now.
     Overrun,
 }
@@ -75,6 +77,7 @@ impl Event {
                 Self::Nexthop
             }
             netconf::NEW => Self::Forwarding(netconf::decode(payload)?),
+            membership::NEW | membership::GET => Self::Membership(membership::decode(payload)?),
             _ => return None,
         })
     }

@@ -16,6 +16,7 @@ mod error;
 mod event;
 mod link;
 mod lookup;
+mod membership;
 mod message;
 mod monitor;
 mod neighbor;
@@ -34,6 +35,7 @@ pub use link::{
     BridgePortChange, LinkChange, LinkEvent, LinkPlace, MacvlanMode, NewBridge, NewMacvlan, VethEnd,
 };
 pub use lookup::{Egress, FoundRoute};
+pub use membership::Membership;
 pub use monitor::{Group, Monitor};
 pub use neighbor::{NeighborEvent, NeighborState, NewNeighbor};
 pub use netconf::ForwardingEvent;
