@@ -4,10 +4,10 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use super::address::Reach;
 use super::filter::Place;
-use crate::Decision;
 use crate::direct::away;
 use crate::engine::Engine;
 use crate::fib::Answer;
+use crate::{Decision, Member, Method, Rule};
 
 impl Reach for Engine {
     fn is_informed(&self) -> bool {
@@ -33,8 +33,19 @@ impl Reach for Engine {
                 Some(Answer(route)) => away(route, to.link).is_some(),
                 None => at != to.link,
             },
-            Decision::Deny | Decision::Uncovered => false,
+            // Where nobody is ever answered, hosts have only this host as their router to all
+            // others.
+            Decision::Uncovered => at != to.link && !self.answers_on(to.member),
+            Decision::Deny => false,
         }
+    }
+}
+
+impl Engine {
+    /// Whether any rule answers for anything on the links of a member.
+    fn answers_on(&self, member: Member) -> bool {
+        let answers = |rule: &Rule| rule.method != Method::Deny && rule.on.contains(member);
+        self.config.rules.iter().any(answers)
     }
 }
 
@@ -48,19 +59,19 @@ mod tests {
     use crate::binding::Binding;
     use crate::{
         Config, Egress, Evidence, FoundRoute, Input, Instant, KernelEvent, LinkId, LinkInfo,
-        Member, Members, Method, Output, Prefixes, Rule, RulePrefix, Rules,
+        Members, Output, Prefixes, RulePrefix, Rules,
     };
 
     const INSIDE: Place = Place { link: LinkId(2), member: Member(0) };
     const OUTSIDE: Place = Place { link: LinkId(3), member: Member(1) };
     const NOW: Instant = Instant::ZERO;
 
+    fn rule(text: &str, on: Members, method: Method) -> Rule {
+        Rule { prefix: RulePrefix::Net(text.parse().unwrap()), on, method }
+    }
+
     /// Between two links, with an address of its own; prefixes by what is to be done.
     fn engine() -> Engine {
-        let rule = |text: &str, on: Members, method| {
-            let prefix = RulePrefix::Net(text.parse().unwrap());
-            Rule { prefix, on, method }
-        };
         let outside: Members = [OUTSIDE.member].into_iter().collect();
         let inside: Members = [INSIDE.member].into_iter().collect();
         let rules = vec![
@@ -70,6 +81,10 @@ mod tests {
             rule("2001:db8:3::/64", outside, Method::Static),
             rule("2001:db8:4::/64", outside, Method::Route),
         ];
+        engine_with(rules)
+    }
+
+    fn engine_with(rules: Vec<Rule>) -> Engine {
         let config = Config {
             prefixes: Prefixes::only(Vec::new()),
             rules: Rules::new(rules, Vec::new()),
@@ -111,6 +126,27 @@ mod tests {
         }
         let own = ["2001:db8:9::1", "2001:db8:9::2"].map(|text| text.parse().unwrap());
         assert_eq!(own.map(|address| engine.is_own(address)), [true, false]);
+    }
+
+    #[test]
+    fn hosts_on_a_link_where_nobody_is_answered_have_a_router() {
+        let outside: Members = [OUTSIDE.member].into_iter().collect();
+        let inside: Members = [INSIDE.member].into_iter().collect();
+        let probe = Method::Probe { to: inside };
+        let mut engine = engine_with(vec![
+            rule("2001:db8:2::/64", outside, probe),
+            rule("2001:db8:6::/64", Members::ALL, Method::Deny),
+        ]);
+        for (address, expected) in
+            [("2001:db8:7::50", true), ("fd00::50", true), ("2001:db8:6::50", false)]
+        {
+            assert_eq!(reaches(&engine, address, OUTSIDE, INSIDE), expected, "{address}");
+            assert!(!reaches(&engine, address, INSIDE, OUTSIDE), "{address}");
+        }
+        let target = "2001:db8:2::41".parse().unwrap();
+        let binding = Binding::new(INSIDE.link, None, Evidence::Solicitation, NOW);
+        engine.bindings.insert(target, binding);
+        assert!(!reaches(&engine, "2001:db8:2::41", OUTSIDE, INSIDE));
     }
 
     #[test]
