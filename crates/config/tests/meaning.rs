@@ -38,6 +38,7 @@ fn the_examples_in_the_documents_are_good() {
     for (text, least) in [
         (include_str!("../../../docs/configuration.md"), 5),
         (include_str!("../../../docs/links.md"), 5),
+        (include_str!("../../../docs/mdns.md"), 2),
     ] {
         let mut examples = 0;
         for block in text.split("```toml\n").skip(1) {
