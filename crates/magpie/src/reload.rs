@@ -112,6 +112,8 @@ impl Service {
     fn exchange(&mut self, settings: Settings, now: Instant) -> Result<(), ReloadError> {
         let Settings { config, mut warnings } = settings;
         let model::Config { daemon, relays, .. } = config;
+        // Before the network is read, so that nothing is missed in between.
+        self.follow_ipv4(&relays);
         let snapshot = self.look(now)?;
         let draft = match self.draft(relays.clone(), &snapshot, now) {
             Ok(draft) => draft,

@@ -267,7 +267,6 @@ impl Service {
         self.relays.iter_mut().for_each(|relay| relay.finish_marking(now));
         self.restore_groups(now);
         self.recall(now);
-        self.follow_ipv4(now);
         self.update_guard();
         if self.shield.restore() {
             self.tally.guards_restored += 1;
@@ -282,18 +281,15 @@ impl Service {
         }
     }
 
-    /// Hears of IPv4 addresses from now on if they matter to any relay.
-    fn follow_ipv4(&mut self, now: Instant) {
-        let reflects = self.relays.iter().any(|relay| relay.model.mdns.is_some());
-        if !reflects || self.kernel.hears_ipv4() {
-            return;
-        }
-        match self.kernel.hear_ipv4() {
-            Ok(()) => self.resync_soon(now),
-            Err(error) => {
-                tracing::warn!(error = %Chain(&error), "IPv4 addresses are not known; trying again");
-                self.resync_later(now);
-            }
+    /// Hears of IPv4 addresses from now on if they matter to any of these relays. What there is has
+    /// to be read thereafter.
+    pub(crate) fn follow_ipv4(&mut self, relays: &[model::Relay]) {
+        let reflects = relays.iter().any(|relay| relay.mdns.is_some());
+        if reflects
+            && !self.kernel.hears_ipv4()
+            && let Err(error) = self.kernel.hear_ipv4()
+        {
+            tracing::warn!(error = %Chain(&error), "IPv4 addresses are not known");
         }
     }
 

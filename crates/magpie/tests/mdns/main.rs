@@ -9,6 +9,7 @@ mod browse;
 mod common;
 mod homes;
 mod island;
+mod keeping;
 mod loops;
 mod message;
 mod place;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         answers::scenarios(),
         addresses::scenarios(),
         reach::scenarios(),
+        keeping::scenarios(),
     ];
     // They mostly wait for the timers of the standard.
     common::run_all(groups.into_iter().flatten(), 8)
