@@ -195,7 +195,8 @@ pub struct Host {
     pub state: HostState,
     /// Seconds since it last gave a sign of life.
     pub age_seconds: u64,
-    /// How it came to notice: `dad`, `solicitation`, `advertisement`, `saved`, `route` or `miss`.
+    /// How it came to notice: `dad`, `solicitation`, `advertisement`, `saved`, `route`, `miss`
+    /// or `name`.
     pub evidence: String,
     /// It says that it is a router.
     pub router: bool,
@@ -270,7 +271,8 @@ pub struct HostRoute {
 /// The host that a route is for: why there is one.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct RouteReason {
-    /// How it came to notice: `dad`, `solicitation`, `advertisement`, `saved` or `route`.
+    /// How it came to notice: `dad`, `solicitation`, `advertisement`, `saved`, `route` or
+    /// `name`.
     pub evidence: String,
     /// How sure that is.
     pub state: HostState,
