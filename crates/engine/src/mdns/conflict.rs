@@ -28,6 +28,9 @@ const SETTLING_TIME: Duration = Duration::from_secs(3);
 /// How long it is remembered who had a name: longer than it lives, so that a host that nobody asks
 /// for is known again.
 const MEMORY: Duration = Duration::from_secs(3600);
+/// How long a host that is on both links may take to say on one what it has just said on the other:
+/// questions cross, so that it is asked on both.
+const CATCHING_UP: Duration = Duration::from_secs(5);
 /// Contents remembered of one name on one link.
 const MOST_CONTENTS: usize = 16;
 /// Conflicts that are followed.
@@ -64,6 +67,8 @@ struct Claim {
     asserted: Option<Instant>,
     /// What it says, and until when that holds.
     contents: Vec<(u64, Instant)>,
+    /// When the name was first said on another link since that has ended here.
+    missed: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -131,7 +136,15 @@ impl Claims {
             }
         };
         self.claims.renew(&key, station, now + MEMORY);
-        self.follow(&key, was_alive, now)
+        let elsewhere = self.elsewhere(&key, now);
+        for other in &elsewhere {
+            if let Some(there) = self.claims.get_mut(&(key.0.clone(), *other))
+                && !there.is_alive(now)
+            {
+                there.missed.get_or_insert(now);
+            }
+        }
+        self.follow(&key, elsewhere, was_alive, now)
     }
 
     /// Tells who has `name` on `to`, as somebody on `from` sees it.
@@ -162,26 +175,41 @@ impl Claims {
     }
 
     fn compare(&self, from: &(Packed, LinkId), to: &(Packed, LinkId), now: Instant) -> Other {
-        let alive = |key| self.claims.get(key).filter(|claim| claim.is_alive(now));
-        let (Some(here), Some(there)) = (alive(from), alive(to)) else { return Other::Nobody };
-        if here.shares_with(there, now) {
+        let (Some(here), Some(there)) = (self.claims.get(from), self.claims.get(to)) else {
+            return Other::Nobody;
+        };
+        let is_there = there.is_alive(now);
+        let is_late = there.missed.is_none_or(|missed| now.since(missed) < CATCHING_UP);
+        if !here.is_alive(now) || here.shares_with(there, now) {
             Other::Nobody
         } else if is_station(here.station.lladdr, there.station.lladdr)
             || here.since.since(there.since).max(there.since.since(here.since)) <= AT_ONCE
         {
-            Other::SameHost
-        } else {
+            if is_there || is_late { Other::SameHost } else { Other::Nobody }
+        } else if is_there {
             Other::Stranger
+        } else {
+            Other::Nobody
         }
     }
 
-    /// Follows who disputes the name that was just claimed.
-    fn follow(&mut self, key: &(Packed, LinkId), was_alive: bool, now: Instant) -> Option<LinkId> {
-        let (name, link) = key;
+    /// Returns the other links where the name is remembered.
+    fn elsewhere(&self, (name, link): &(Packed, LinkId), now: Instant) -> Vec<LinkId> {
         let first = (name.clone(), LinkId(0));
         let last = (name.clone(), LinkId(u32::MAX));
-        let elsewhere = self.claims.range(first..=last, now).map(|((_, other), _)| *other);
-        let elsewhere: Vec<LinkId> = elsewhere.filter(|other| other != link).collect();
+        let known = self.claims.range(first..=last, now).map(|((_, other), _)| *other);
+        known.filter(|other| other != link).collect()
+    }
+
+    /// Follows who disputes the name that was just claimed.
+    fn follow(
+        &mut self,
+        key: &(Packed, LinkId),
+        elsewhere: Vec<LinkId>,
+        was_alive: bool,
+        now: Instant,
+    ) -> Option<LinkId> {
+        let (name, link) = key;
         let mut found = None;
         for other in elsewhere {
             let there = (name.clone(), other);
@@ -214,7 +242,8 @@ impl Claims {
 
 impl Claim {
     fn new(station: Sender, now: Instant) -> Self {
-        Self { station, since: now, asserted: None, contents: Vec::new() }
+        let contents = Vec::new();
+        Self { station, since: now, asserted: None, contents, missed: None }
     }
 
     fn is_alive(&self, now: Instant) -> bool {
@@ -225,13 +254,17 @@ impl Claim {
         self.contents.iter().any(|(known, until)| *known == content && *until > now)
     }
 
+    /// Whether what it says now is, or was last, said by the other.
     fn shares_with(&self, other: &Self, now: Instant) -> bool {
         let mut alive = self.contents.iter().filter(|(_, until)| *until > now);
-        alive.any(|(content, _)| other.says(*content, now))
+        alive.any(|(content, _)| other.contents.iter().any(|(said, _)| said == content))
     }
 
     fn hold(&mut self, content: u64, until: Instant, now: Instant) {
         self.contents.retain(|(known, until)| *until > now && *known != content);
+        if until > now {
+            self.missed = None;
+        }
         if self.contents.len() < MOST_CONTENTS {
             self.contents.push((content, until));
         }
@@ -302,7 +335,7 @@ mod tests {
         table.note(THERE, 1, 20, LIFE, 60_000);
         assert_eq!(table.other(60_000), Other::SameHost);
         assert!(table.0.is_present(&name("pi.local"), station(1), THERE, at(60_000)));
-        assert_eq!(table.other(120_000), Other::Nobody);
+        assert_eq!(table.other(240_000), Other::Nobody, "both have ended");
     }
 
     #[test]
@@ -314,11 +347,15 @@ mod tests {
         table.note(HERE, 1, 10, LIFE, 800);
         table.note(THERE, 2, 20, LIFE, 1_100);
         assert_eq!(table.other(1_200), Other::SameHost);
-        // Nobody asked on one of them for a while: it is still the same host.
-        table.note(THERE, 2, 20, LIFE, 100_000);
-        assert_eq!(table.other(150_000), Other::Nobody);
-        table.note(HERE, 1, 10, LIFE, 160_000);
-        assert_eq!(table.other(160_000), Other::SameHost);
+        // Nobody asked for it for a while: it is still the same host.
+        table.note(THERE, 2, 20, LIFE, 300_000);
+        assert_eq!(table.0.other(&name("pi.local"), THERE, HERE, at(300_000)), Other::SameHost);
+        table.note(HERE, 1, 10, LIFE, 300_100);
+        assert_eq!(table.other(320_000), Other::SameHost);
+        // It has left one of them: that shows when it is asked for.
+        table.note(HERE, 1, 10, LIFE, 600_000);
+        assert_eq!(table.0.other(&name("pi.local"), HERE, THERE, at(604_999)), Other::SameHost);
+        assert_eq!(table.0.other(&name("pi.local"), HERE, THERE, at(605_000)), Other::Nobody);
     }
 
     #[test]

@@ -8,8 +8,8 @@ use std::time::Duration;
 use ipnet::Ipv6Net;
 use magpie_engine::{
     Announce, BindingState, BindingView, Config, Datagram, Decision, Discard, Egress, Engine,
-    FoundRoute, Input, Instant, KernelEvent, KernelOp, LinkId, LinkInfo, Member, NaSource, Output,
-    RequestId, RoutePolicy, Transmit,
+    Event, FoundRoute, Input, Instant, KernelEvent, KernelOp, LinkId, LinkInfo, Member, NaSource,
+    NameView, Output, RequestId, RoutePolicy, Transmit,
 };
 use magpie_wire::{
     ALL_NODES, ALL_ROUTERS, LinkAddr, Malformed, Message, Packet, multicast_lladdr, solicited_node,
@@ -474,6 +474,21 @@ impl Bench {
             .into_iter()
             .map(|(_, text)| text)
             .collect()
+    }
+
+    /// The events since the log was last emptied, as they are.
+    pub(crate) fn take_events(&mut self) -> Vec<Event> {
+        let log = std::mem::take(&mut self.log);
+        let events = log.into_iter().filter_map(|(_, output)| match output {
+            Output::Event(event) => Some(event),
+            _ => None,
+        });
+        events.collect()
+    }
+
+    /// The records of multicast DNS that were seen.
+    pub(crate) fn names(&self) -> Vec<NameView> {
+        self.engine.names(self.now).collect()
     }
 
     /// Everything since the log was last emptied, in order.

@@ -5,6 +5,7 @@
 
 mod bare;
 mod bench;
+mod crossing;
 mod dad;
 mod frame;
 mod icm;

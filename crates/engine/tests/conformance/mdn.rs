@@ -21,17 +21,17 @@ const LEGACY_PORT: u16 = 40_000;
 
 /// Somebody who speaks multicast DNS.
 #[derive(Clone, Copy, Debug)]
-struct Host {
-    link: LinkId,
-    lladdr: LinkAddr,
+pub(crate) struct Host {
+    pub(crate) link: LinkId,
+    pub(crate) lladdr: LinkAddr,
     /// The last part of its addresses.
-    number: u8,
+    pub(crate) number: u8,
 }
 
 /// On up.
-const UPPER: Host = Host { link: UP, lladdr: mac(0x61), number: 0x61 };
+pub(crate) const UPPER: Host = Host { link: UP, lladdr: mac(0x61), number: 0x61 };
 /// On dn.
-const LOWER: Host = Host { link: DN, lladdr: mac(0x71), number: 0x71 };
+pub(crate) const LOWER: Host = Host { link: DN, lladdr: mac(0x71), number: 0x71 };
 
 impl Host {
     fn v6(self) -> SocketAddr {
@@ -44,17 +44,21 @@ impl Host {
 }
 
 /// A tester whose relay passes names on.
-struct Names {
-    bench: Bench,
+pub(crate) struct Names {
+    pub(crate) bench: Bench,
 }
 
 impl Names {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(Mdns { legacy_port: Some(LEGACY_PORT), ..Mdns::default() })
     }
 
-    fn with(mdns: Mdns) -> Self {
-        let mut bench = Bench::with(Config { mdns: Some(mdns), ..Config::default() });
+    pub(crate) fn with(mdns: Mdns) -> Self {
+        Self::configured(Config { mdns: Some(mdns), ..Config::default() })
+    }
+
+    pub(crate) fn configured(config: Config) -> Self {
+        let mut bench = Bench::with(config);
         for (link, address) in [(UP, "192.0.2.16/24"), (DN, "192.0.2.17/24")] {
             let address = address.parse().expect("an address");
             bench.kernel(KernelEvent::Address4 { link, address });
@@ -64,7 +68,7 @@ impl Names {
     }
 
     /// All addresses cross.
-    fn open() -> Self {
+    pub(crate) fn open() -> Self {
         Self::with(Mdns {
             addresses: Addresses::All,
             legacy_port: Some(LEGACY_PORT),
@@ -79,11 +83,11 @@ impl Names {
     }
 
     /// Somebody says something to the group, over IPv6.
-    fn says(&mut self, host: Host, text: &str) {
+    pub(crate) fn says(&mut self, host: Host, text: &str) {
         self.says_from(host, host.v6(), text);
     }
 
-    fn says4(&mut self, host: Host, text: &str) {
+    pub(crate) fn says4(&mut self, host: Host, text: &str) {
         self.says_from(host, host.v4(), text);
     }
 
@@ -101,7 +105,7 @@ impl Names {
     }
 
     /// What was sent since it was last asked: where, over what, and what.
-    fn sent(&mut self) -> Vec<String> {
+    pub(crate) fn sent(&mut self) -> Vec<String> {
         let frames = self.bench.take_datagrams();
         let texts = frames.iter().map(|sent| {
             let datagram = whole(&sent.frame);
