@@ -1,6 +1,6 @@
 //! Keeps a link in the groups of the services that are looked for there.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use magpie_engine::{Instant, LinkId};
@@ -17,6 +17,8 @@ pub(crate) struct Audience {
     link: LinkId,
     wanted: Vec<IpAddr>,
     groups: Option<LinkGroups>,
+    /// Those of them that the kernel has ended, as far as that was noticed.
+    lost: Vec<Ipv6Addr>,
     shortcoming: Option<String>,
     /// When to try again; none while there is nothing to try, or while only news of the link can
     /// change anything.
@@ -32,6 +34,7 @@ impl Audience {
             link,
             wanted: services.groups().collect(),
             groups: None,
+            lost: Vec::new(),
             shortcoming: None,
             retry_at: None,
             failures: 0,
@@ -59,6 +62,26 @@ impl Audience {
         let is_news = before.as_ref() != Some(&reason);
         self.shortcoming = Some(reason.clone());
         is_news.then_some(reason)
+    }
+
+    /// Takes note of the memberships that the kernel has ended by itself: those that `is_there` says
+    /// are not there. Returns how many there are.
+    pub(crate) fn note_lost(&mut self, is_there: impl Fn(u32, Ipv6Addr) -> bool) -> usize {
+        self.lost = self.groups.iter().flat_map(|groups| groups.lost(&is_there)).collect();
+        self.lost.len()
+    }
+
+    /// Joins again what was noted; returns how much that was.
+    pub(crate) fn restore(&mut self, now: Instant) -> usize {
+        let mut lost = std::mem::take(&mut self.lost);
+        if let Some(groups) = &mut self.groups {
+            // The socket thinks that it is in the group as yet, and would not enter it again.
+            lost.retain(|group| groups.leave(*group));
+        }
+        if !lost.is_empty() {
+            self.join(now);
+        }
+        lost.len()
     }
 
     /// When to try again by itself.

@@ -2,6 +2,7 @@
 //! those again that fail, but not over and over.
 
 use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use magpie_engine::{Datagram, Instant, LinkId, Transmit, WatchedData};
@@ -300,6 +301,23 @@ impl Ports {
     /// Joins the groups on a link that are not joined yet; returns what is wrong if that is news.
     pub(crate) fn join(&mut self, link: LinkId, now: Instant) -> Option<String> {
         self.open.get_mut(&Channel::Services.of(link))?.join(now)
+    }
+
+    /// Takes note of the groups for datagrams that the kernel has left by itself: of those that were
+    /// joined, the ones that `is_there` says are not there. Returns how many there are.
+    pub(crate) fn note_lost_groups(&mut self, is_there: impl Fn(u32, Ipv6Addr) -> bool) -> usize {
+        let audiences = self.open.values_mut().filter_map(|port| port.audience.as_mut());
+        audiences.map(|audience| audience.note_lost(&is_there)).sum()
+    }
+
+    /// Joins the groups again that were noted; returns how many on which link.
+    pub(crate) fn restore_groups(&mut self, now: Instant) -> Vec<(LinkId, usize)> {
+        let audiences = self.open.iter_mut();
+        let restored = audiences.filter_map(|(id, port)| {
+            let count = port.audience.as_mut()?.restore(now);
+            (count > 0).then_some((id.link, count))
+        });
+        restored.collect()
     }
 
     /// Counts the groups joined on a link for datagrams.

@@ -246,6 +246,12 @@ impl Relay {
         self.tell_routes(now);
     }
 
+    /// Takes note of the groups that the kernel has left by itself: of those that were joined, the
+    /// ones that `is_there` says are not there. Returns how many there are.
+    pub(crate) fn note_lost_groups(&mut self, is_there: impl Fn(u32, Ipv6Addr) -> bool) -> usize {
+        self.executor.note_lost_groups(&is_there) + self.ports.note_lost_groups(&is_there)
+    }
+
     /// Has the groups that the kernel was found to have left by itself joined again; returns how many
     /// on which link.
     pub(crate) fn restore_groups(&mut self, now: Instant) -> BTreeMap<LinkId, usize> {
@@ -253,6 +259,9 @@ impl Relay {
         for (link, group) in self.executor.forget_lost_groups() {
             *counts.entry(link).or_default() += 1;
             self.feed_kernel(KernelEvent::GroupGone { link, group }, now);
+        }
+        for (link, count) in self.ports.restore_groups(now) {
+            *counts.entry(link).or_default() += count;
         }
         counts
     }

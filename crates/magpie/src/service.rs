@@ -573,7 +573,8 @@ impl Service {
     /// Takes note of multicast groups that the kernel has left by itself, which it announces no more
     /// than by the news of a link, and these may be lost.
     fn look_for_groups(&mut self) -> Result<(), NetlinkError> {
-        if !self.relays.iter().any(|relay| relay.executor.has_groups()) {
+        let has_groups = |relay: &Relay| relay.executor.has_groups() || relay.model.mdns.is_some();
+        if !self.relays.iter().any(has_groups) {
             return Ok(());
         }
         let mut joined = JoinedGroups::read()?;
@@ -587,7 +588,7 @@ impl Service {
 
     fn note_lost_groups(&mut self, joined: &JoinedGroups) -> usize {
         let is_there = |ifindex, group| joined.contains(ifindex, group);
-        self.relays.iter_mut().map(|relay| relay.executor.note_lost_groups(is_there)).sum()
+        self.relays.iter_mut().map(|relay| relay.note_lost_groups(is_there)).sum()
     }
 
     /// Has the multicast groups joined again that are noted.

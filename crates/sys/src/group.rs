@@ -197,6 +197,26 @@ impl LinkGroups {
         Ok(())
     }
 
+    /// Lists the memberships that the kernel has ended without being asked to, as
+    /// [`Memberships::lost`] does. It keeps those of IPv4.
+    pub fn lost(&self, is_there: impl Fn(u32, Ipv6Addr) -> bool) -> impl Iterator<Item = Ipv6Addr> {
+        self.joined.iter().filter_map(move |group| match group {
+            IpAddr::V6(group) if !is_there(self.ifindex, *group) => Some(*group),
+            IpAddr::V6(_) | IpAddr::V4(_) => None,
+        })
+    }
+
+    /// Leaves an IPv6 group; returns `false` when it was not joined.
+    pub fn leave(&mut self, group: Ipv6Addr) -> bool {
+        let Some(place) = self.joined.iter().position(|joined| *joined == IpAddr::V6(group)) else {
+            return false;
+        };
+        self.joined.remove(place);
+        // The only refusal is that the socket has no such membership, which is what is wanted.
+        let _ = sockopt::set_ipv6_drop_membership(&self.socket, &group, self.ifindex);
+        true
+    }
+
     /// Counts the groups joined.
     pub fn len(&self) -> usize {
         self.joined.len()

@@ -20,7 +20,7 @@ use magpie_sys::framing::Framing;
 use magpie_sys::group::{GroupError, LinkGroups};
 use magpie_sys::link_socket::LinkSocket;
 use magpie_sys::netlink::{
-    Change, Connection, Event, Group, Ipv4AddressEvent, LinkChange, Monitor,
+    Change, Connection, Event, Group, Ipv4AddressEvent, LinkChange, Membership, Monitor,
 };
 use magpie_sys::packet::{PacketSocket, Purpose, Services, SocketOptions};
 use magpie_sys::poller::{Interest, Poller};
@@ -45,6 +45,7 @@ fn main() -> ExitCode {
         trial("the_socket_hears_groups_also_after_the_link_was_down", groups_after_down),
         trial("a_link_without_addresses_joins_groups", a_link_without_addresses_joins),
         trial("groups_are_left_with_the_last_that_holds_them", groups_end_with_their_holder),
+        trial("groups_that_the_kernel_forgot_are_joined_again", groups_are_joined_again),
         trial("a_link_that_has_gone_joins_nothing", a_link_that_has_gone),
         trial("a_reserved_port_is_silent_and_taken", a_reserved_port_is_silent),
         trial("a_tunnel_carries_datagrams_of_both_families", a_tunnel),
@@ -194,6 +195,33 @@ fn groups_end_with_their_holder() -> Outcome {
     assert_eq!(joined(LINK)?, ["ff02::fb", "224.0.0.251"]);
     drop(second);
     assert_eq!(joined(LINK)?, [""; 0]);
+    Ok(())
+}
+
+fn groups_are_joined_again() -> Outcome {
+    let node = lonely()?;
+    let _inside = node.enter()?;
+    let mut groups = LinkGroups::new(node.ifindex(LINK)?)?;
+    for group in Services::default().groups() {
+        groups.join(group)?;
+    }
+    let lost = |groups: &LinkGroups| -> Result<Vec<Ipv6Addr>, Box<dyn Error>> {
+        let there = Connection::open()?.memberships()?;
+        let is_there = |ifindex, group| there.contains(&Membership { ifindex, group });
+        Ok(groups.lost(is_there).collect())
+    };
+    assert_eq!(lost(&groups)?, [Ipv6Addr::UNSPECIFIED; 0]);
+    // The kernel takes IPv6 from a device that is too narrow for it, and gives a new one later.
+    for mtu in [1200, 1500] {
+        node.set_link(LINK, &LinkChange { mtu: Some(mtu), ..LinkChange::default() })?;
+    }
+    node.set_conf(LINK, "disable_ipv6", 0)?;
+    assert_eq!(lost(&groups)?, [MDNS_GROUP_V6]);
+    assert!(groups.leave(MDNS_GROUP_V6));
+    assert!(!groups.leave(MDNS_GROUP_V6));
+    groups.join(MDNS_GROUP_V6.into())?;
+    assert_eq!(lost(&groups)?, [Ipv6Addr::UNSPECIFIED; 0]);
+    assert_eq!(joined(LINK)?, ["ff02::fb", "224.0.0.251"]);
     Ok(())
 }
 
