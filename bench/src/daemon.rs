@@ -39,10 +39,11 @@ impl Folder {
         &self.path
     }
 
-    /// Writes a file into it and returns where that is.
+    /// Writes a file into it, with the folders that it is in, and returns where that is.
     pub(crate) fn write(&self, name: &str, content: &str) -> Result<PathBuf, BenchError> {
         let path = self.path.join(name);
-        match fs::write(&path, content) {
+        let folder = path.parent().map_or(Ok(()), fs::create_dir_all);
+        match folder.and_then(|()| fs::write(&path, content)) {
             Ok(()) => Ok(path),
             Err(source) => Err(BenchError::File { attempt: "write", path, source }),
         }

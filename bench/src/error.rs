@@ -8,6 +8,7 @@ use std::time::Duration;
 use magpie_sys::netlink::NetlinkError;
 use magpie_sys::netns::{NamespaceError, UserNamespaceError};
 use magpie_sys::packet::{LinkFault, PacketError};
+use magpie_sys::sandbox::SandboxError;
 use magpie_sys::signal::SignalError;
 use magpie_sys::sysctl::SysctlError;
 
@@ -41,6 +42,9 @@ pub(crate) enum BenchError {
     /// A setting of the kernel's.
     #[error(transparent)]
     Sysctl(#[from] SysctlError),
+    /// What a system under test is shown in place of what is there.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
     /// A link that was just made is not there.
     #[error("the link {name} is not there")]
     NoLink {

@@ -39,6 +39,8 @@ pub(crate) const LAN_ADDRESS: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 1,
 pub(crate) const ASKER_ADDRESS: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
 /// The router's link-layer address on [`WAN`].
 pub(crate) const WAN_LLADDR: LinkAddr = LinkAddr([0x02, 0x07, 0, 0, 0, 1]);
+/// The router's link-layer address on [`LAN`].
+pub(crate) const LAN_LLADDR: LinkAddr = LinkAddr([0x02, 0x07, 0, 0, 1, 1]);
 /// The link-layer address of the host upstream that asks.
 pub(crate) const ASKER_LLADDR: LinkAddr = LinkAddr([0x02, 0x07, 0, 0, 0, 2]);
 
@@ -118,6 +120,19 @@ impl Lab {
             Ok::<_, BenchError>(socket)
         })??;
         Ok(Ends { upstream, inside })
+    }
+
+    /// Opens sockets for all frames at the ends of the network, upstream first.
+    pub(crate) fn link_sockets(&self) -> Result<[LinkSocket; 2], BenchError> {
+        let open = |namespace: &Namespace, name| {
+            namespace.run(|| {
+                let ifindex = index(&mut Connection::open()?, name)?;
+                let socket = LinkSocket::open(ifindex)?;
+                socket.set_promiscuous(ifindex, true)?;
+                Ok::<_, BenchError>(socket)
+            })?
+        };
+        Ok([open(&self.upstream, UPSTREAM)?, open(&self.inside, INSIDE)?])
     }
 
     /// Starts a program on the router and on its processor; returns it and the moment before.
@@ -248,7 +263,6 @@ fn await_carrier(
 /// The links at the ends.
 const UPSTREAM: &str = "up0";
 const INSIDE: &str = "in0";
-const LAN_LLADDR: LinkAddr = LinkAddr([0x02, 0x07, 0, 0, 1, 1]);
 const INSIDE_LLADDR: LinkAddr = LinkAddr([0x02, 0x07, 0, 0, 1, 2]);
 /// `IN6_ADDR_GEN_MODE_NONE`.
 const NO_ADDRESS_GENERATION: u8 = 1;

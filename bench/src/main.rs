@@ -8,6 +8,7 @@
 
 mod account;
 mod args;
+mod avahi;
 mod cpu;
 mod daemon;
 mod error;

@@ -5,6 +5,8 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use magpie_testnet::peers::{Peer, PeerFiles};
+
 use crate::error::BenchError;
 
 /// Where the programs are; those that are missing are left out.
@@ -20,6 +22,8 @@ pub(crate) struct Programs {
     pub(crate) ndppd: Option<PathBuf>,
     /// npd6.
     pub(crate) npd6: Option<PathBuf>,
+    /// avahi-daemon.
+    pub(crate) avahi: Option<PeerFiles>,
 }
 
 impl Programs {
@@ -47,7 +51,14 @@ impl Programs {
             }
         }
         let [ndppd, npd6] = peers;
-        Ok(Self { magpie, proxy, responder, ndppd, npd6 })
+        let avahi = match Peer::Avahi.find(&target.join("tmp").join("peers")) {
+            Ok(files) => Some(files),
+            Err(error) => {
+                eprintln!("Left out: {error}");
+                None
+            }
+        };
+        Ok(Self { magpie, proxy, responder, ndppd, npd6, avahi })
     }
 }
 

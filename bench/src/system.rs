@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::avahi;
 use crate::daemon::{Daemon, Folder};
 use crate::error::BenchError;
 use crate::lab::{LAN, LAN_ADDRESS, Lab, Layout, WAN, WAN_ADDRESS};
@@ -22,6 +23,8 @@ pub(crate) enum System {
     Ndppd,
     /// npd6, which answers for a whole prefix.
     Npd6,
+    /// avahi-daemon, which reflects names.
+    Avahi,
 }
 
 /// What a system is to do.
@@ -31,6 +34,8 @@ pub(crate) enum Job {
     Relay,
     /// Answer for the whole prefix at once.
     Answer,
+    /// Pass names on between the links, and nothing else.
+    Reflect,
 }
 
 /// What the reference proxy does about host routes.
@@ -46,7 +51,7 @@ pub(crate) enum Routes {
 
 impl System {
     /// All of them, in the order of the tables.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Magpie,
         Self::Reference(Routes::Acknowledged),
         Self::Reference(Routes::Batched),
@@ -54,6 +59,7 @@ impl System {
         Self::Responder,
         Self::Ndppd,
         Self::Npd6,
+        Self::Avahi,
     ];
 
     /// Its name in tables and on the command line.
@@ -66,17 +72,23 @@ impl System {
             Self::Responder => "reference-epoll",
             Self::Ndppd => "ndppd",
             Self::Npd6 => "npd6",
+            Self::Avahi => "avahi",
         }
     }
 
     /// Whether it can ask the hosts inside, rather than answering for all of the prefix.
     pub(crate) const fn learns(self) -> bool {
-        !matches!(self, Self::Npd6 | Self::Responder)
+        !matches!(self, Self::Npd6 | Self::Responder | Self::Avahi)
     }
 
     /// Whether it can answer for all of the prefix.
     pub(crate) const fn answers_unasked(self) -> bool {
-        !matches!(self, Self::Reference(_))
+        !matches!(self, Self::Reference(_) | Self::Avahi)
+    }
+
+    /// Whether it passes names on.
+    pub(crate) const fn reflects(self) -> bool {
+        matches!(self, Self::Magpie | Self::Avahi)
     }
 
     /// Whether it sends through the kernel's IPv6, which keeps a neighbor entry for each group that
@@ -89,7 +101,7 @@ impl System {
     pub(crate) const fn layout(self, job: Job) -> Layout {
         match job {
             Job::Relay if self.learns() => Layout::Inside,
-            Job::Relay | Job::Answer => Layout::Upstream,
+            Job::Relay | Job::Answer | Job::Reflect => Layout::Upstream,
         }
     }
 
@@ -116,6 +128,18 @@ impl System {
                     .arg("--control")
                     .arg(folder.path().join("control"))
                     .args(["--log-level", "warning"]);
+            }
+            (Self::Magpie, Job::Reflect) => {
+                command
+                    .args(["--interfaces", &format!("{WAN},{LAN}")])
+                    .args(["--mdns", "--no-ndp", "--control"])
+                    .arg(folder.path().join("control"))
+                    .args(["--log-level", "warning"]);
+            }
+            (Self::Avahi, _) => {
+                if let Some(files) = &programs.avahi {
+                    avahi::prepare(&mut command, files, &folder)?;
+                }
             }
             (Self::Magpie, Job::Answer) => {
                 let configuration = format!(
@@ -144,7 +168,7 @@ impl System {
             (Self::Ndppd, _) => {
                 let method = match job {
                     Job::Relay => format!("iface {LAN}"),
-                    Job::Answer => "static".to_owned(),
+                    Job::Answer | Job::Reflect => "static".to_owned(),
                 };
                 let configuration = format!(
                     "route-ttl 30000\nproxy {WAN} {{\n  router yes\n  timeout 500\n  ttl 30000\n  \
@@ -174,6 +198,7 @@ impl System {
             Self::Responder => Some(&programs.responder),
             Self::Ndppd => programs.ndppd.as_deref(),
             Self::Npd6 => programs.npd6.as_deref(),
+            Self::Avahi => programs.avahi.as_ref().map(|files| files.program.as_path()),
         }
     }
 }

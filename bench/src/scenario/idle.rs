@@ -11,7 +11,10 @@ pub(super) const SCENARIO: Scenario = Scenario {
     name: "idle",
     title: "Context switches in 10 seconds without traffic (3 seconds in a quick run)",
     fits: |system| {
-        !matches!(system, System::Reference(Routes::Batched | Routes::None) | System::Responder)
+        !matches!(
+            system,
+            System::Reference(Routes::Batched | Routes::None) | System::Responder | System::Avahi
+        )
     },
     many_targets: false,
     baseline: System::Ndppd,

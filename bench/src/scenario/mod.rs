@@ -5,6 +5,7 @@ mod first;
 mod flood;
 mod idle;
 mod memory;
+mod names;
 mod start;
 
 use std::collections::BTreeMap;
@@ -19,10 +20,11 @@ use crate::programs::Programs;
 use crate::system::{Job, System};
 
 /// All scenarios, in the order of the report.
-pub(crate) const ALL: [&Scenario; 6] = [
+pub(crate) const ALL: [&Scenario; 7] = [
     &first::SCENARIO,
     &flood::SCENARIO,
     &memory::SCENARIO,
+    &names::SCENARIO,
     &answers::SCENARIO,
     &start::SCENARIO,
     &idle::SCENARIO,

@@ -15,7 +15,10 @@ pub(super) const SCENARIO: Scenario = Scenario {
     name: "start",
     title: "From the start of the program to the first answer, one solicitation a millisecond",
     fits: |system| {
-        !matches!(system, System::Reference(Routes::Batched | Routes::None) | System::Responder)
+        !matches!(
+            system,
+            System::Reference(Routes::Batched | Routes::None) | System::Responder | System::Avahi
+        )
     },
     many_targets: false,
     baseline: System::Ndppd,
