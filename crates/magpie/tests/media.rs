@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::error::Error;
 use std::process::ExitCode;
 use std::time::Duration;
 

@@ -157,8 +157,15 @@ impl Island {
         for worker in &workers {
             worker.wait_address_in(Host::LINK, ULA, 64, LIMIT)?;
         }
-        let _advertisers = [advertiser, inner];
-        Ok(Self { gateway, point, laptop, workers, _advertisers, _router: router, _switch: switch })
+        Ok(Self {
+            gateway,
+            point,
+            laptop,
+            workers,
+            _advertisers: [advertiser, inner],
+            _router: router,
+            _switch: switch,
+        })
     }
 }
 

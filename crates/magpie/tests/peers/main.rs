@@ -288,6 +288,7 @@ fn magpie(
     let program = match peer {
         Peer::Npd6 => "npd6",
         Peer::Ndppd => "ndppd",
+        Peer::Avahi | Peer::Resolved => return Err(format!("{peer:?} is no proxy").into()),
     };
     let imported = Magpie::import(program, &foreign)?;
     fs::write(&own, &imported)?;

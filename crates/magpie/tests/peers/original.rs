@@ -27,6 +27,7 @@ impl Original {
             // In the foreground; it writes its log into the file by itself.
             Peer::Npd6 => command.args(["-f", "-D", "-l"]).arg(folder.path("log")),
             Peer::Ndppd => command.args(["-v", "-v"]),
+            Peer::Avahi | Peer::Resolved => return Err(format!("{peer:?} is no proxy").into()),
         };
         command.arg("-c").arg(config_file).stdin(Stdio::null());
         let output = File::create(folder.path("output"))?;
