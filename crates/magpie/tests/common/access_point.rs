@@ -1,13 +1,15 @@
 //! An access point with a single station, whose frames it treats as Wi-Fi does.
 
 use std::error::Error;
+use std::net::Ipv6Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use magpie_testnet::{Frame, Node, Tester};
-use magpie_wire::LinkAddr;
+use magpie_wire::datagram::complete_checksum;
+use magpie_wire::{LinkAddr, checksum};
 
 /// What an access point does to the frames of its only station: the station hears its own multicast
 /// again, and gets that of others in frames that are for it alone. Frames that it sends in anybody
@@ -38,7 +40,8 @@ impl AccessPoint {
             let _node = node;
             let mut traffic = Traffic::default();
             while !flag.load(Ordering::Relaxed) {
-                for frame in radio.collect(TURN)? {
+                for mut frame in radio.collect(TURN)? {
+                    complete(&mut frame);
                     let Some((destination, source)) = addresses(&frame) else { continue };
                     if source != station {
                         traffic.foreign.push(source);
@@ -51,6 +54,7 @@ impl AccessPoint {
                     }
                 }
                 for mut frame in wire.collect(TURN)? {
+                    complete(&mut frame);
                     let Some((destination, _)) = addresses(&frame) else { continue };
                     if destination.is_group() {
                         traffic.converted += 1;
@@ -72,11 +76,32 @@ impl AccessPoint {
     }
 }
 
+/// Does for UDP, and for TCP over IPv6, what programs leave to the device: fills the checksum in.
+fn complete(frame: &mut Frame) {
+    complete_checksum(&mut frame.bytes, false);
+    let (Some(&[0x86, 0xdd]), Some(&TCP)) = (frame.bytes.get(12..14), frame.bytes.get(20)) else {
+        return;
+    };
+    let Some((header, segment)) = frame.bytes.split_at_mut_checked(54) else { return };
+    let [source, destination] = [22, 38].map(|at| {
+        let octets = header.get(at..at + 16).and_then(|octets| <[u8; 16]>::try_from(octets).ok());
+        Ipv6Addr::from(octets.unwrap_or_default())
+    });
+    if let Some(field) = segment.get_mut(16..18) {
+        field.fill(0);
+    }
+    let sum = checksum(source, destination, TCP, segment).to_be_bytes();
+    if let Some(field) = segment.get_mut(16..18) {
+        field.copy_from_slice(&sum);
+    }
+}
+
 /// Destination and source of a frame.
 fn addresses(frame: &Frame) -> Option<(LinkAddr, LinkAddr)> {
     let (destination, rest) = frame.bytes.split_first_chunk::<6>()?;
     Some((LinkAddr(*destination), LinkAddr(*rest.first_chunk::<6>()?)))
 }
 
+const TCP: u8 = 6;
 /// How long an access point looks in one direction.
 const TURN: Duration = Duration::from_millis(2);

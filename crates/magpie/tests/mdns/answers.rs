@@ -366,7 +366,8 @@ fn filters() -> Outcome {
 
     let crossed = above.collect(SILENCE)?;
     let crossed: Vec<_> = crossed.iter().filter(|heard| heard.lladdr == gateway[0]).collect();
-    assert!(crossed.iter().any(|heard| heard.answers("_ipp._tcp.local", kind::PTR)));
+    let is_found = crossed.iter().any(|heard| heard.answers("_ipp._tcp.local", kind::PTR));
+    assert!(is_found, "{}", crossed.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
     for heard in &crossed {
         for name in heard.names() {
             let is_meant = name == NAME

@@ -86,9 +86,16 @@ fn two_hosts_one_name() -> Outcome {
         outer.log()
     );
     let [loser, winner] = if renames[0] > 0 { [41, 11] } else { [11, 41] }.map(address6);
-    for avahi in [&inner, &outer] {
-        assert_eq!(avahi.resolve("pi-41.local", Family::V6)?, Some(winner.into()));
-        assert_eq!(avahi.resolve("pi-41-2.local", Family::V6)?, Some(loser.into()));
+    for (avahi, place) in [(&inner, "inner"), (&outer, "outer")] {
+        for (name, address) in [("pi-41.local", winner), ("pi-41-2.local", loser)] {
+            let found = avahi.resolve(name, Family::V6)?;
+            assert_eq!(
+                found,
+                Some(address.into()),
+                "{name} from {place}: {renames:?}\n{}",
+                magpie.log()
+            );
+        }
     }
     magpie.stop()?;
     Ok(())
