@@ -7,7 +7,7 @@ use magpie_testnet::peers::{Avahi, AvahiOptions, Family, Peer, Resolved, Resolve
 use magpie_testnet::{Node, connect, wait_for};
 use magpie_wire::dns::kind;
 
-use crate::common::{LIMIT, Outcome};
+use crate::common::{LIMIT, Magpie, Outcome};
 use crate::message::Draft;
 use crate::place::{Place, address4, address6, files, magpie};
 use crate::speaker::{FAMILIES, V6};
@@ -29,7 +29,8 @@ fn hosts_on_both_links() -> Outcome {
     let avahi = Avahi::start(&first, &files(Peer::Avahi)?, &AvahiOptions::new("both-1"))?;
     let options = ResolvedOptions::new("both-2", &["eth0", "eth1"]);
     let resolved = Resolved::start(&second, &files(Peer::Resolved)?, &options)?;
-    resolved.await_line("Record both-2.local IN AAAA 2001:db8", LIMIT)?;
+    let is_named = resolved.await_line("Record both-2.local IN AAAA 2001:db8", LIMIT);
+    is_named.map_err(|error| format!("{error}\n{}", names_in(&magpie)))?;
 
     // Others ask for them all the time, on both links, and their own questions cross too.
     let (mut above, mut below) =
@@ -45,10 +46,17 @@ fn hosts_on_both_links() -> Outcome {
         above.collect(Duration::from_secs(2))?;
         below.clear()?;
     }
-    assert_eq!(avahi.renames(), 0, "{}", avahi.log());
-    assert_eq!(resolved.renames(), 0, "{}", resolved.log());
+    assert_eq!(avahi.renames(), 0, "{}\n{}", avahi.log(), names_in(&magpie));
+    assert_eq!(resolved.renames(), 0, "{}\n{}", resolved.log(), names_in(&magpie));
     magpie.stop()?;
     Ok(())
+}
+
+/// What Magpie says of datagrams and names.
+fn names_in(magpie: &Magpie) -> String {
+    let log = magpie.log();
+    let lines = log.lines().filter(|line| line.contains("datagram") || line.contains("name"));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// A host with a cable into each bridge.
@@ -69,7 +77,7 @@ fn two_hosts_one_name() -> Outcome {
     let (inner, outer) = (place.host("inner", "down", 41)?, place.host("outer", "up", 11)?);
     let magpie = magpie(&place.gateway)?;
     let files = files(Peer::Avahi)?;
-    let options = AvahiOptions::new("pi-41");
+    let options = AvahiOptions::new("twin");
     let inner = Avahi::start(&inner, &files, &options)?;
     let outer = Avahi::launch(&outer, &files, &options)?;
     wait_for(LIMIT, "one of them to give way", || {
@@ -87,7 +95,7 @@ fn two_hosts_one_name() -> Outcome {
     );
     let [loser, winner] = if renames[0] > 0 { [41, 11] } else { [11, 41] }.map(address6);
     for (avahi, place) in [(&inner, "inner"), (&outer, "outer")] {
-        for (name, address) in [("pi-41.local", winner), ("pi-41-2.local", loser)] {
+        for (name, address) in [("twin.local", winner), ("twin-2.local", loser)] {
             let found = avahi.resolve(name, Family::V6)?;
             assert_eq!(
                 found,

@@ -137,7 +137,8 @@ fn known_answers() -> Outcome {
     let (kind_name, instance) = ("_ipp._tcp.local", "Kitchen._ipp._tcp.local");
     let known = Rec::ptr(kind_name, instance).ttl(4_000);
     for family in FAMILIES {
-        above.settle(Duration::from_millis(1100), LIMIT)?;
+        // Announcements come at intervals of up to four seconds.
+        above.settle(Duration::from_millis(4500), Duration::from_secs(30))?;
         above.say(family, &Draft::query().question(kind_name, kind::PTR).answer(&known))?;
         below.expect(SOON, "the known answer", |heard| {
             (heard.asks(kind_name, kind::PTR) && heard.message.answers.len() == 1).then_some(())

@@ -149,12 +149,16 @@ impl Speaker {
     /// Waits until nothing more is heard for `quiet`.
     pub(crate) fn settle(&mut self, quiet: Duration, limit: Duration) -> Outcome {
         let deadline = Instant::now() + limit;
-        while !self.collect(quiet)?.is_empty() {
+        loop {
+            let heard = self.collect(quiet)?;
+            if heard.is_empty() {
+                return Ok(());
+            }
             if Instant::now() > deadline {
-                return Err("the link does not come to rest".into());
+                let heard: Vec<_> = heard.iter().map(ToString::to_string).collect();
+                return Err(format!("no rest; the last was:\n{}", heard.join("\n")).into());
             }
         }
-        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::PeerFiles;
 use super::daemon::{Daemon, DaemonError, Folder, Service};
-use crate::Node;
+use crate::{Node, wait_for};
 
 /// A running systemd-resolved, without systemd and D-Bus; killed on the spot when it is dropped.
 #[derive(Debug)]
@@ -70,7 +70,10 @@ impl Resolved {
             folder.write(PEER, format!("etc/systemd/dnssd/{number}.dnssd"), &text)?;
         }
         let daemon = Daemon::start(PEER, node, files, folder, &options.hostname, &[])?;
-        daemon.await_lines("Registering bus object implementation", 1, START)?;
+        let socket = daemon.path(SOCKET);
+        let listens = || UnixStream::connect(&socket).ok();
+        let ready = wait_for(START, "systemd-resolved to listen", listens);
+        ready.map_err(|source| DaemonError::Node { peer: PEER, source })?;
         Ok(Self { daemon })
     }
 
@@ -81,8 +84,7 @@ impl Resolved {
     /// [`DaemonError`] if it cannot be asked.
     pub fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, DaemonError> {
         let ask = || {
-            let socket = self.daemon.path("run/systemd/resolve/io.systemd.Resolve");
-            let mut stream = UnixStream::connect(socket)?;
+            let mut stream = UnixStream::connect(self.daemon.path(SOCKET))?;
             stream.set_read_timeout(Some(ANSWER))?;
             let method = "io.systemd.Resolve.ResolveHostname";
             let mut call = String::new();
@@ -140,6 +142,7 @@ fn address(text: &str) -> Option<IpAddr> {
 }
 
 const PEER: &str = "systemd-resolved";
+const SOCKET: &str = "run/systemd/resolve/io.systemd.Resolve";
 const START: Duration = Duration::from_secs(10);
 /// More than it takes to give up.
 const ANSWER: Duration = Duration::from_secs(20);
