@@ -134,6 +134,10 @@ impl Judge {
         reach: &impl Reach,
         now: Instant,
     ) -> Result<Cow<'r, Record<'p>>, Verdict> {
+        // What crossed is taken back (RFC 6762 section 10.1), whatever may cross by now.
+        if record.ttl == 0 && self.names.has_crossed(record, from.link, to.link) {
+            return Ok(Cow::Borrowed(record));
+        }
         self.filter.record(record, from, to, &self.names, now)?;
         self.check_owner(record, from, to, now)?;
         self.check_data(record, from, to, reach, now)
@@ -402,6 +406,22 @@ mod tests {
         assert_eq!(verdicts(&judge), [wanted, wanted, Ok(()), denied]);
         judge.pass_targets(&records, origin(INSIDE, 1), OUTSIDE, NOW);
         assert_eq!(verdicts(&judge), [Ok(()), wanted, Ok(()), denied]);
+    }
+
+    #[test]
+    fn what_has_crossed_is_taken_back_although_it_would_not_cross_any_longer() {
+        let mut judge = Judge::new(&Mdns::default());
+        let record = address("pi-41.local", "2001:db8::41");
+        let (observed, _) = judge.observe(origin(INSIDE, 1), &record, NOW);
+        judge.decide(observed, &[(OUTSIDE.link, Verdict::Passed)], NOW);
+        let subject = Subject::Host("pi-41".into());
+        let deny = vec![NameRule { from: Members::ALL, to: Members::ALL, subject }];
+        judge.reconfigure(&Mdns { deny, ..Mdns::default() });
+        let goodbye = super::super::sample::goodbye(&record);
+        assert_eq!(crosses(&judge, &record, 10), Err(Verdict::Denied));
+        assert_eq!(crosses(&judge, &goodbye, 10), Ok(()));
+        let other = super::super::sample::goodbye(&address("pi-41.local", "2001:db8::42"));
+        assert_eq!(crosses(&judge, &other, 10), Err(Verdict::Denied), "that never crossed");
     }
 
     #[test]

@@ -180,6 +180,16 @@ impl Names {
         }
     }
 
+    /// Whether a record that was said on `from` crossed to `to`, when it was last said.
+    pub(super) fn has_crossed(&self, record: &Record<'_>, from: LinkId, to: LinkId) -> bool {
+        let what = (record.kind(), record.content());
+        let entry = self.tables.get(&from).and_then(|table| {
+            let number = table.by_name.get(&Packed::key(&record.name))?.get(&what)?;
+            table.entries.get(number)
+        });
+        entry.is_some_and(|entry| entry.verdicts.contains(&(to, Verdict::Passed)))
+    }
+
     /// Remembers that a service whose host is `target` crossed, for so long at least.
     pub(crate) fn pass_target(
         &mut self,

@@ -47,6 +47,16 @@ fn is_name(record: &&Record<'_>) -> bool {
     !matches!(record.kind(), kind::A | kind::AAAA)
 }
 
+/// What somebody knows replaces nothing that others know (RFC 6762 section 10.2).
+fn without_cache_flush<'r, 'a>(record: Cow<'r, Record<'a>>) -> Cow<'r, Record<'a>> {
+    if !record.cache_flush {
+        return record;
+    }
+    let mut record = record.into_owned();
+    record.cache_flush = false;
+    Cow::Owned(record)
+}
+
 /// Why a question stays behind.
 pub(super) fn not_asked(why: Verdict) -> NameDiscard {
     match why {
@@ -198,7 +208,7 @@ impl Reflector {
             self.judge.known_answer(record, origin.place(), to, scene.engine, scene.now).ok()
         };
         let known = message.answers.iter().filter_map(crossing);
-        known.map(|record| (Section::Answer, record)).collect()
+        known.map(|record| (Section::Answer, without_cache_flush(record))).collect()
     }
 
     /// Decides whether the known answers go with the questions, or alone if they continue those of
@@ -230,6 +240,6 @@ impl Reflector {
         } else if is_asker {
             self.series.remove(&to);
         }
-        !message.answers.is_empty()
+        message.is_truncated || !message.answers.is_empty()
     }
 }
