@@ -19,6 +19,8 @@ use crate::{LinkId, Output};
 const LARGEST_PACKET: usize = 9_000;
 /// RFC 6762 section 11.
 const HOP_LIMIT: u8 = 255;
+/// The IPv4 group of other protocols is one that routers may pass on.
+const OTHER_HOP_LIMIT: u8 = 1;
 
 /// A message that is about to be sent.
 #[derive(Debug)]
@@ -143,9 +145,10 @@ impl Outlet {
 /// Where a message goes, and from which port.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Route {
-    pub(crate) port: u16,
-    pub(crate) destination: SocketAddr,
-    pub(crate) lladdr: LinkAddr,
+    port: u16,
+    destination: SocketAddr,
+    lladdr: LinkAddr,
+    hop_limit: u8,
 }
 
 impl Route {
@@ -157,7 +160,13 @@ impl Route {
 
     /// To a group of another protocol, from `port`.
     pub(crate) fn to_other_group(group: IpAddr, to: u16, port: u16) -> Self {
-        Self { port, destination: (group, to).into(), lladdr: group_lladdr(group) }
+        let hop_limit = if to == MDNS_PORT { HOP_LIMIT } else { OTHER_HOP_LIMIT };
+        Self { port, destination: (group, to).into(), lladdr: group_lladdr(group), hop_limit }
+    }
+
+    /// To somebody on a link, from `port`.
+    pub(crate) fn to_one(port: u16, destination: SocketAddr, lladdr: LinkAddr) -> Self {
+        Self { port, destination, lladdr, hop_limit: HOP_LIMIT }
     }
 }
 
@@ -206,7 +215,7 @@ impl Reflector {
             ethernet_destination: destination,
             source: (outlet.source, route.port).into(),
             destination: route.destination,
-            hop_limit: HOP_LIMIT,
+            hop_limit: route.hop_limit,
             payload,
         };
         let (link, outbox) = (outlet.link, &mut self.outbox);

@@ -186,7 +186,7 @@ impl Reflector {
         let header = Header { id, is_response: true, is_authoritative: true, ..Header::default() };
         let draft = Draft { header, questions, records };
         let destination = (asker.source, asker.port).into();
-        let route = Route { port: MDNS_PORT, destination, lladdr: asker.lladdr };
+        let route = Route::to_one(MDNS_PORT, destination, asker.lladdr);
         if self.send(&scene, &outlet, route, &draft) {
             self.counters.legacy_answers += 1;
         }

@@ -28,7 +28,7 @@ const RECORD_INTERVAL: Duration = Duration::from_secs(1);
 const URGENT_INTERVAL: Duration = Duration::from_millis(250);
 /// Continuous queries come after 1, 2, 4 s and so on (RFC 6762 section 5.2), some stacks begin with
 /// two at once: nobody who keeps to that asks more often than this on average,
-const PACE: Duration = Duration::from_secs(5);
+const PACE: Duration = Duration::from_secs(10);
 /// but for so many questions at the beginning.
 const HEAD_START: u32 = 4;
 
@@ -52,6 +52,8 @@ pub(crate) enum Sort {
     Goodbye,
     /// A question of a simple resolver.
     Legacy,
+    /// What another protocol says.
+    Other,
 }
 
 /// Who said something, and where.
@@ -72,11 +74,12 @@ pub(crate) struct Asked {
 
 /// What the memory has to say to something that was just said.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an answer to a question of its own")]
 pub(crate) struct Heard {
     /// It was said on another link just before, by somebody else.
     pub(crate) is_echo: bool,
-    /// It was said on this link by somebody else, and passed on by us, before this speaker ever
-    /// said it: as it would be if our words came back.
+    /// It was said on this link by somebody else, and passed on by us at least as often as this
+    /// speaker has said it: as it would be if our words came back.
     pub(crate) came_back: bool,
     /// Nobody else is known to have said it.
     pub(crate) is_original: bool,
@@ -90,7 +93,6 @@ pub(crate) struct Heard {
 #[derive(Debug)]
 struct Utterance {
     speaker: Speaker,
-    first: Instant,
     last: Instant,
     /// How often of the speaker's own accord since it last paused,
     own: u32,
@@ -136,8 +138,8 @@ impl Memory {
         now: Instant,
     ) -> Heard {
         if content.sort == Sort::Goodbye {
-            // Whoever else has it may say so at once.
-            self.entries.remove(&Content { sort: Sort::Record, ..content });
+            let record = self.entries.get_mut(&Content { sort: Sort::Record, ..content });
+            record.into_iter().for_each(Entry::withdraw);
         }
         self.hear(content, speaker, 0, now, |_, elsewhere, _| elsewhere.is_some())
     }
@@ -184,21 +186,16 @@ impl Memory {
         let before = place.and_then(|place| entry.utterances.get(place));
         let went_on = before.filter(is_recent);
         let is_echo = is_echo(went_on.map_or(0, |said| said.echoes), latest, count);
-        let first = before.map_or(now, |said| said.first);
-        let came_back = others().filter(|said| said.speaker.link == speaker.link).any(|said| {
-            let passed_on = entry.sendings.iter().filter(|sent| sent.link != speaker.link);
-            let mut after = passed_on.filter(|sent| sent.at >= said.first && sent.at <= first);
-            after.any(|sent| sent.source != speaker.source)
-        });
-        let is_original = entry.utterances.iter().all(|said| said.speaker.source == speaker.source);
-        let was_elsewhere = others().any(|said| said.speaker.link != speaker.link);
-        let paced = before.map_or(now, |said| said.paced.max(now)) + PACE;
-        let is_excessive =
-            (was_elsewhere || came_back) && !is_echo && paced.since(now) > PACE * HEAD_START;
-        let paced = if is_echo || is_excessive { paced - PACE } else { paced };
         let (own, echoes) = went_on.map_or((0, 0), |said| (said.own, said.echoes));
         let (own, echoes) = if is_echo { (own, echoes + 1) } else { (own + 1, echoes) };
-        let said = Utterance { speaker, first, last: now, own, echoes, known, paced };
+        let was_here = others().any(|said| said.speaker.link == speaker.link);
+        let mut passed_on = entry.sendings.iter().filter(|sent| sent.link != speaker.link);
+        let came_back = was_here && passed_on.any(|sent| sent.may_return(own, now));
+        let paced = before.map_or(now, |said| said.paced.max(now)) + PACE;
+        let is_alone = entry.utterances.iter().all(|said| said.speaker.source == speaker.source);
+        let is_excessive = !is_alone && !is_echo && paced.since(now) > PACE * HEAD_START;
+        let paced = if is_echo || is_excessive { paced - PACE } else { paced };
+        let said = Utterance { speaker, last: now, own, echoes, known, paced };
         match place.and_then(|place| entry.utterances.get_mut(place)) {
             Some(before) => *before = said,
             None => {
@@ -211,7 +208,7 @@ impl Memory {
                 entry.utterances.push(said);
             }
         }
-        Heard { is_echo, came_back, is_original, is_excessive, own }
+        Heard { is_echo, came_back, is_original: is_alone, is_excessive, own }
     }
 
     /// Whether a record need not go to `link` on account of `source`: it was said there by itself,
@@ -227,14 +224,13 @@ impl Memory {
     ) -> bool {
         let Some(entry) = self.entries.get(&content) else { return false };
         let was_sent = entry.sendings.iter().filter(|sent| sent.link == link).any(|sent| {
-            let span = match content.sort {
-                _ if heard.came_back => WINDOW,
-                // A withdrawal is never held back, but once is enough for what two say.
-                Sort::Goodbye if sent.source == source => Duration::ZERO,
+            let interval = match content.sort {
+                // A withdrawal is never held back.
+                Sort::Goodbye => Duration::ZERO,
                 _ if is_urgent => URGENT_INTERVAL,
                 _ => RECORD_INTERVAL,
             };
-            now.since(sent.at) < span
+            now.since(sent.at) < interval || sent.may_return(heard.own, now)
         });
         was_sent || entry.is_said_on(link, source, now)
     }
@@ -258,10 +254,9 @@ impl Memory {
                 || sendings.any(|sent| now.since(sent.at) < WINDOW);
         }
         sendings.any(|sent| {
-            let age = now.since(sent.at);
             let is_covered = sent.known == 0 || sent.known == known;
-            let may_be_ours = heard.own <= sent.count && age < WINDOW;
-            sent.source != source && is_covered && (age < DUPLICATE_QUESTION || may_be_ours)
+            let is_duplicate = sent.source != source && now.since(sent.at) < DUPLICATE_QUESTION;
+            is_covered && (is_duplicate || sent.may_return(heard.own, now))
         })
     }
 
@@ -351,7 +346,20 @@ impl Memory {
     }
 }
 
+impl Sending {
+    /// Whether what somebody has said so often may be our own words, each time.
+    fn may_return(&self, said: u32, now: Instant) -> bool {
+        said <= self.count && now.since(self.at) < WINDOW
+    }
+}
+
 impl Entry {
+    /// Whoever else has it may say so at once.
+    fn withdraw(&mut self) {
+        self.utterances.iter_mut().for_each(|said| said.own = 0);
+        self.sendings.clear();
+    }
+
     /// Whether somebody else than `source` said it on `link` of his own accord.
     fn is_said_on(&self, link: LinkId, source: IpAddr, now: Instant) -> bool {
         self.utterances.iter().any(|said| {

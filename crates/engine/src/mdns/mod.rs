@@ -5,7 +5,8 @@
 //! (`reassembly`), and hands each message on by its kind:
 //! - `question`: queries with their known answers, and probes;
 //! - `response`: records, announced or asked for, and withdrawn;
-//! - `legacy`: queries of simple resolvers, and the answers to them.
+//! - `legacy`: queries of simple resolvers, and the answers to them;
+//! - `other`: what other discovery protocols say.
 //!
 //! Each question and record is decided on its own, for each link that it might go to. `judge` says
 //! what may cross, from `filter` (rules), `address` and `reach` (who can be reached), `nsec` (what is
@@ -25,6 +26,7 @@ mod legacy;
 mod memory;
 mod names;
 mod nsec;
+mod other;
 mod packed;
 mod pattern;
 mod peer;

@@ -2,7 +2,9 @@
 //!
 //! Only a reflector says on a link what somebody else there said, after we had passed it on. Hosts
 //! do so too now and then: one with two interfaces on a link says the same on both, and everybody
-//! asks for the same services. But hosts say things of their own as well, which clears them.
+//! asks for the same services. But hosts say things of their own as well, which clears them. Where
+//! a reflector is known on one link, who says on another what hosts on the first have just said is
+//! its other side.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -84,6 +86,11 @@ impl Peers {
     /// Whether anything came back from `speaker` that only its owner says.
     pub(crate) fn is_suspect(&self, speaker: Speaker, now: Instant) -> bool {
         self.get(speaker, now).is_some_and(|suspect| suspect.was_unique)
+    }
+
+    /// Whether a reflector is known on another link than this: it has another side.
+    pub(crate) fn is_any_beyond(&self, link: LinkId, now: Instant) -> bool {
+        self.reflectors(now).any(|(on, _)| on != link)
     }
 
     /// Returns the reflectors that are known, by link.

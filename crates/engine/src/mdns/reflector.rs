@@ -16,10 +16,11 @@ use crate::mdns::filter::Place;
 use crate::mdns::judge::{self, Judge};
 use crate::mdns::legacy::Slots;
 use crate::mdns::memory::{Memory, Speaker};
+use crate::mdns::other::Searches;
 use crate::mdns::peer::Peers;
 use crate::mdns::question::Series;
 use crate::mdns::reassembly::Reassembly;
-use crate::{Event, Instant, LinkId, Mdns, Member, NameEvent, Output};
+use crate::{Event, Instant, LinkId, Mdns, Member, NameEvent, OtherService, Output};
 
 /// Everything that the reflector remembers.
 #[derive(Debug)]
@@ -29,6 +30,7 @@ pub(crate) struct Reflector {
     pub(super) peers: Peers,
     pub(super) budgets: Budgets,
     pub(super) slots: Slots,
+    pub(super) searches: Searches,
     reassembly: Reassembly,
     /// Who is sending more known answers than one packet holds, by the link that they go to.
     pub(super) series: BTreeMap<(LinkId, bool), Series>,
@@ -137,6 +139,7 @@ impl Reflector {
             peers: Peers::default(),
             budgets: Budgets::default(),
             slots: Slots::default(),
+            searches: Searches::default(),
             reassembly: Reassembly::default(),
             series: BTreeMap::new(),
             urgent: Recent::new(),
@@ -152,12 +155,14 @@ impl Reflector {
         self.judge.reconfigure(mdns);
         self.budgets.clear();
         self.slots.clear();
+        self.searches.clear();
     }
 
     /// Time has passed in which nothing was heard: nothing that was under way is any longer.
     pub(crate) fn resume(&mut self) {
         self.memory.clear();
         self.slots.clear();
+        self.searches.clear();
         self.reassembly.clear();
         self.series.clear();
     }
@@ -166,7 +171,8 @@ impl Reflector {
     /// packets that wait.
     pub(crate) fn sizes(&self) -> (usize, usize, usize) {
         let said = self.memory.len() + self.urgent.len() + self.budgets.senders();
-        let waiting = self.slots.len() + self.series.len() + self.reassembly.len();
+        let waiting =
+            self.slots.len() + self.searches.len() + self.series.len() + self.reassembly.len();
         (self.judge.len(), said, waiting)
     }
 
@@ -177,6 +183,7 @@ impl Reflector {
         self.peers.forget_link(link);
         self.budgets.forget_link(link);
         self.slots.forget_link(link);
+        self.searches.forget_link(link);
         self.reassembly.forget_link(link);
         self.series.retain(|(to, _), series| *to != link && series.asker.link != link);
         self.urgent.retain(|(on, _)| *on != link);
@@ -224,6 +231,14 @@ impl Reflector {
         if scene.mdns.legacy_port == Some(to_port) && !to.is_multicast() {
             return self.on_answer_to_us(scene, &origin, datagram.payload);
         }
+        let mut services = scene.mdns.other_services.iter().copied();
+        let is_of = |service: &OtherService| {
+            let groups = [IpAddr::from(service.group_v4()), IpAddr::from(service.group_v6())];
+            service.port() == to_port && groups.contains(&to)
+        };
+        if let Some(service) = services.find(is_of) {
+            return self.on_other(scene, &origin, service, datagram.payload);
+        }
         let is_group = [IpAddr::from(MDNS_GROUP_V4), IpAddr::from(MDNS_GROUP_V6)].contains(&to);
         if !is_group || to_port != MDNS_PORT {
             return self.counters.count(NameDiscard::Unicast);
@@ -235,6 +250,9 @@ impl Reflector {
     }
 
     fn on_answer_to_us(&mut self, scene: Scene<'_>, origin: &Origin, payload: &[u8]) {
+        if self.on_other_answer(scene, origin, payload) {
+            return;
+        }
         match Message::parse(payload) {
             Ok(message) => self.on_legacy_answer(scene, origin, &message),
             Err(reason) => self.counters.count_malformed(reason),

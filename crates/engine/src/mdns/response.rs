@@ -69,7 +69,9 @@ impl Reflector {
         let sort = if record.ttl == 0 { Sort::Goodbye } else { Sort::Record };
         let content = Content { is_v6: origin.is_v6(), sort, hash: record.content() };
         let heard = self.memory.hear_record(content, origin.speaker(), scene.now);
-        if heard.came_back {
+        let repeats =
+            heard.is_echo && record.cache_flush && self.peers.is_any_beyond(origin.link, scene.now);
+        if heard.came_back || repeats {
             self.accuse(scene, origin, content.hash, record.cache_flush);
         } else if heard.is_original && record.cache_flush && sort == Sort::Record {
             self.peers.acquit(origin.speaker());
@@ -96,7 +98,7 @@ impl Reflector {
             said.iter().map(|said| self.consider(scene, origin, said, (to, is_v6))).collect();
         keep_sets_together(said, &mut verdicts);
         let outlet = Outlet::of(&scene, to.link, is_v6);
-        if outlet.is_none() {
+        if outlet.is_none() && verdicts.contains(&Verdict::Passed) {
             self.counters.count(NameDiscard::NoSource);
         }
         let mut records = Vec::new();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use magpie_engine::{
     Addresses, Config, Input, KernelEvent, LinkId, Mdns, MdnsLimits, Member, NameDiscard, NameRule,
-    Subject, Verdict,
+    OtherService, Subject, Verdict,
 };
 use magpie_wire::LinkAddr;
 use magpie_wire::datagram::{
@@ -714,4 +714,70 @@ fn what_is_known_of_a_link_goes_with_it() {
     assert_eq!(names.hears(UPPER, "query; q pi.local AAAA"), NOTHING);
     names.bench.reconfigure(Config::default());
     assert_eq!(names.hears(UPPER, "query; q pi.local AAAA"), NOTHING);
+}
+
+#[test]
+fn searches_of_other_protocols_are_answered_across_links() {
+    let mut names = Names::with(Mdns {
+        other_services: vec![OtherService::Ssdp],
+        legacy_port: Some(LEGACY_PORT),
+        ..Mdns::default()
+    });
+    let group = IpAddr::from(OtherService::Ssdp.group_v4());
+    let said = |host: Host, port: u16, destination: SocketAddr, text: &str| {
+        let lladdr = if destination.ip().is_multicast() { group_lladdr(group) } else { MB };
+        let mut frame = Vec::new();
+        let datagram = Datagram {
+            ethernet_source: host.lladdr,
+            ethernet_destination: lladdr,
+            source: (host.v4().ip(), port).into(),
+            destination,
+            hop_limit: 2,
+            payload: text.as_bytes(),
+        };
+        datagram.emit(&mut frame);
+        frame
+    };
+    let search = "M-SEARCH * HTTP/1.1\r\nMAN: \"ssdp:discover\"\r\nMX: 1\r\nST: ssdp:all\r\n\r\n";
+    let frame = said(UPPER, 5_000, (group, 1_900).into(), search);
+    names.bench.handle(Input::Datagram { link: UP, bytes: &frame });
+    let sent = names.bench.take_datagrams();
+    let [sent] = sent.as_slice() else { panic!("one packet: {sent:?}") };
+    let asked = whole(&sent.frame);
+    assert_eq!((sent.link, asked.payload, asked.hop_limit), (DN, search.as_bytes(), 1));
+    assert_eq!(asked.source, format!("192.0.2.17:{LEGACY_PORT}").parse().expect("an address"));
+    assert_eq!(asked.destination, (group, 1_900).into());
+    // Another reflector's copy of it does not come back.
+    let copy = said(
+        Host { number: 0x82, lladdr: mac(0x82), ..LOWER },
+        5_001,
+        (group, 1_900).into(),
+        search,
+    );
+    names.bench.handle(Input::Datagram { link: DN, bytes: &copy });
+    assert_eq!(names.bench.take_datagrams(), []);
+
+    let answer = "HTTP/1.1 200 OK\r\nST: upnp:rootdevice\r\nUSN: uuid:1\r\n\r\n";
+    let frame = said(LOWER, 1_900, asked.source, answer);
+    names.bench.handle(Input::Datagram { link: DN, bytes: &frame });
+    let sent = names.bench.take_datagrams();
+    let [sent] = sent.as_slice() else { panic!("one packet: {sent:?}") };
+    let answered = whole(&sent.frame);
+    assert_eq!((sent.link, answered.payload), (UP, answer.as_bytes()));
+    assert_eq!(answered.ethernet_destination, UPPER.lladdr);
+    assert_eq!(answered.destination, "192.0.2.97:5000".parse().expect("an address"));
+
+    let notice = "NOTIFY * HTTP/1.1\r\nNTS: ssdp:byebye\r\nUSN: uuid:1\r\n\r\n";
+    let frame = said(LOWER, 1_900, (group, 1_900).into(), notice);
+    names.bench.handle(Input::Datagram { link: DN, bytes: &frame });
+    assert_eq!(names.bench.take_datagrams().len(), 1);
+    // Texts of no known kind stay where they are, and so does all of it where it is not wanted.
+    let frame = said(LOWER, 1_900, (group, 1_900).into(), "GET / HTTP/1.1\r\n\r\n");
+    names.bench.handle(Input::Datagram { link: DN, bytes: &frame });
+    assert_eq!(names.discarded(NameDiscard::Foreign), 1);
+    names.bench.advance_ms(3_000);
+    let frame = said(LOWER, 1_900, asked.source, answer);
+    names.bench.handle(Input::Datagram { link: DN, bytes: &frame });
+    assert_eq!(names.discarded(NameDiscard::NotAsked), 1);
+    assert_eq!(names.bench.take_datagrams(), []);
 }
