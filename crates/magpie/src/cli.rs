@@ -118,6 +118,8 @@ pub(crate) enum Origin {
     Npd6(ForeignFile),
     /// A configuration file of ndppd, 0.2 or 1.0
     Ndppd(ForeignFile),
+    /// The reflector in a configuration file of avahi-daemon
+    Avahi(ForeignFile),
     /// A command line of the C++ program magpie
     Magpie(ForeignArguments),
 }
@@ -752,6 +754,7 @@ mod tests {
             "magpie announce",
             "magpie announce wan --control /run/other.sock",
             "magpie import magpie -i a,b",
+            "magpie import avahi /etc/avahi/avahi-daemon.conf",
             "magpie import magpie -",
         ] {
             Cli::try_parse_from(line.split(' ')).expect(line);

@@ -5,6 +5,7 @@
 //! to the place and tells both, and the model carries the same as a comment. Errors are left for
 //! texts that the program itself refuses, and for those that nothing safe can be made of.
 
+mod avahi;
 mod command_line;
 mod ndppd;
 mod npd6;
@@ -40,6 +41,16 @@ pub fn npd6(source: Source) -> Result<Imported, Diagnostics> {
 /// Everything in it that ndppd refuses, or that nothing safe can be made of.
 pub fn ndppd(source: Source) -> Result<Imported, Diagnostics> {
     ndppd::import(source)
+}
+
+/// Imports what the configuration file of avahi-daemon says about its reflector: a relay of names
+/// alone. What else is in it concerns avahi's own names, and is left to it.
+///
+/// # Errors
+///
+/// Everything about the reflector that nothing safe can be made of.
+pub fn avahi(source: Source) -> Result<Imported, Diagnostics> {
+    avahi::import(source)
 }
 
 /// Imports the command line of the magpie that is written in C++, as in `-i wan,br-lan -a 5`.

@@ -1,13 +1,13 @@
 //! Whatever the bytes are, an importer comes to an end, and what it makes is a configuration.
 
 use magpie_config::Source;
-use magpie_config::import::{magpie, ndppd, npd6};
+use magpie_config::import::{avahi, magpie, ndppd, npd6};
 use proptest::prelude::*;
 
 use crate::summary::assert_loads_again;
 
 fn check_all(text: &str) {
-    for import in [npd6, ndppd] {
+    for import in [npd6, ndppd, avahi] {
         match import(Source::new("file.conf", text)) {
             Ok(imported) => {
                 assert!(!imported.warnings.has_errors());
@@ -23,8 +23,10 @@ fn check_all(text: &str) {
 }
 
 /// Words that mean something to one of the importers, and what stands between them.
+#[expect(clippy::too_many_lines, reason = "it is one list")]
 fn fragment() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec![
+        "[server]\nallow-interfaces=wan,lan\n[reflector]\nenable-reflector=yes\n",
         "prefix",
         "interface",
         "linkOption",

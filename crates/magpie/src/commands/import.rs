@@ -26,6 +26,7 @@ pub(crate) fn run(args: &ImportArgs) -> ExitCode {
     let imported = match &args.origin {
         Origin::Npd6(args) => read(&args.file).map(|source| convert(Foreign::Npd6, source)),
         Origin::Ndppd(args) => read(&args.file).map(|source| convert(Foreign::Ndppd, source)),
+        Origin::Avahi(args) => read(&args.file).map(import::avahi),
         Origin::Magpie(args) if args.arguments == [STDIN] => {
             read(Path::new(STDIN)).map(|source| import::magpie(source.text.trim()))
         }
