@@ -317,3 +317,31 @@ pub(crate) fn socket_options(
         purpose,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use magpie_config::model::{Kind, Mdns, Relay};
+
+    use super::*;
+
+    #[test]
+    fn a_link_has_the_sockets_that_its_relay_is_there_for() {
+        let plain = Relay::new(Kind::Relay, ["wan", "lan"]);
+        let both = Relay { mdns: Some(Mdns::default()), ..plain.clone() };
+        let names = Relay { neighbor_discovery: false, ..both.clone() };
+        let others = Mdns { other_services: vec![OtherService::Ssdp], ..Mdns::default() };
+        let ssdp = Relay { mdns: Some(others), ..names.clone() };
+        let neighbors = Some(Purpose::NeighborDiscovery);
+        let services = Services { replies: Some(40_000), ..Services::default() };
+        let hearing = |ssdp| Some(Purpose::Services(Services { ssdp, ..services }));
+        for (relay, expected) in [
+            (plain, [neighbors, None]),
+            (both, [neighbors, hearing(false)]),
+            (names, [None, hearing(false)]),
+            (ssdp, [None, hearing(true)]),
+        ] {
+            let purposes = Channel::ALL.map(|channel| purpose(&relay, channel, services.replies));
+            assert_eq!(purposes, expected, "{relay:?}");
+        }
+    }
+}

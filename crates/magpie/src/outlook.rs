@@ -213,6 +213,26 @@ mod tests {
     }
 
     #[test]
+    fn ipv4_addresses_of_the_relay_are_passed_on_with_their_prefixes() {
+        let address = "192.0.2.1".parse().unwrap();
+        let event = |ifindex, prefix_len| Ipv4AddressEvent { ifindex, address, prefix_len };
+        assert_eq!(ipv4_address(&Change::Present(event(9, 24)), &links()), None);
+        let (link, address) = (LinkId(8), "192.0.2.1/32".parse().unwrap());
+        assert_eq!(
+            ipv4_address(&Change::Present(event(8, 32)), &links()),
+            Some(KernelEvent::Address4 { link, address })
+        );
+        assert_eq!(
+            ipv4_address(&Change::Absent(event(8, 32)), &links()),
+            Some(KernelEvent::Address4Gone { link, address })
+        );
+        let ipv4_addresses = vec![event(8, 32), event(9, 32)];
+        let snapshot = Snapshot { ipv4_addresses, ..Snapshot::default() };
+        let news = Outlook::new(usual()).digest(&snapshot, &links(), |_| false);
+        assert_eq!(news, [KernelEvent::Address4 { link, address }]);
+    }
+
+    #[test]
     fn an_address_that_failed_duplicate_detection_is_not_usable() {
         let event = AddressEvent { flags: AddressFlags::DAD_FAILED, ..address_on(8) };
         let news = address(&Change::Present(event), &links());
