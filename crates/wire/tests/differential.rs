@@ -88,6 +88,7 @@ fn compare(octets: &[u8]) -> bool {
             let stricter = matches!(
                 refusal,
                 MalformedMessage::TooLong
+                    | MalformedMessage::Labels
                     | MalformedMessage::Class
                     | MalformedMessage::Pointer
                     | MalformedMessage::Data

@@ -17,6 +17,10 @@ use super::{MAX_LEN, kind};
 pub(super) const HEADER_LEN: usize = 12;
 /// More pointers than labels make no sense.
 const MAX_POINTERS: usize = 128;
+/// How much work it may be to find out which names end alike: for each of its labels, a name is compared
+/// with others label by label, so that its share is the square of their number. Of names as long as those
+/// below `ip6.arpa`, which are the longest in use, a message may hold fifty.
+const MAX_EFFORT: usize = 65_536;
 /// A type that means nothing to anybody else (RFC 6895 section 3.1, private use).
 const OPAQUE: u16 = 0xff00;
 
@@ -38,6 +42,9 @@ pub enum MalformedMessage {
     /// A name longer than 255 octets (RFC 1035 section 3.1).
     #[error("a name is longer than 255 octets")]
     Name,
+    /// More long names than anybody has to say at once: to compress them would take too long.
+    #[error("the names have too many labels")]
+    Labels,
     /// A name that goes on at itself, further on, or in the header (RFC 1035 section 4.1.4).
     #[error("a compressed name does not point to an earlier one")]
     Pointer,
@@ -51,11 +58,12 @@ pub enum MalformedMessage {
 
 impl MalformedMessage {
     /// Every reason, in the order of their discriminants.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Truncated,
         Self::TooLong,
         Self::Label,
         Self::Name,
+        Self::Labels,
         Self::Pointer,
         Self::Class,
         Self::Data,
@@ -68,6 +76,7 @@ impl MalformedMessage {
             Self::TooLong => "message-too-long",
             Self::Label => "label-length",
             Self::Name => "name-length",
+            Self::Labels => "label-count",
             Self::Pointer => "compression-pointer",
             Self::Class => "class",
             Self::Data => "record-data",
@@ -115,8 +124,15 @@ pub(super) struct Layout {
     pub(super) sections: [Vec<RecordAt>; 3],
     /// Where something else has to stand for the message to be read, and what.
     replaced: Vec<(usize, [u8; 2])>,
+    seen: Seen,
+}
+
+/// What was seen of names.
+struct Seen {
     /// For each octet of the message, whether a name points there.
     pointed_at: Vec<bool>,
+    /// The squares of their numbers of labels.
+    effort: usize,
 }
 
 pub(super) struct RecordAt {
@@ -138,7 +154,7 @@ impl Layout {
             questions: Vec::new(),
             sections: [Vec::new(), Vec::new(), Vec::new()],
             replaced: Vec::new(),
-            pointed_at: vec![false; bytes.len()],
+            seen: Seen { pointed_at: vec![false; bytes.len()], effort: 0 },
         };
         // RFC 6762 section 18.7: this bit is ignored, but the reader insists on a zero.
         layout.replaced.extend((header.flags.get() & 0x0040 != 0).then(|| {
@@ -160,7 +176,8 @@ impl Layout {
             }
         }
         // Names are where names are, so that nothing that is put elsewhere becomes part of one.
-        let is_name = |at: usize| layout.pointed_at.get(at).is_some_and(|pointed_at| *pointed_at);
+        let is_name =
+            |at: usize| layout.seen.pointed_at.get(at).is_some_and(|pointed_at| *pointed_at);
         if layout.replaced.iter().any(|(at, octets)| (*at..at + octets.len()).any(is_name)) {
             return Err(MalformedMessage::Pointer);
         }
@@ -181,7 +198,7 @@ impl Layout {
 
     /// Walks over a question; returns where the next one begins.
     fn question(&mut self, bytes: &[u8], at: usize) -> Result<usize, MalformedMessage> {
-        let at = Walk::new(bytes, &mut self.pointed_at).name(at, bytes.len())?;
+        let at = Walk::new(bytes, &mut self.seen).name(at, bytes.len())?;
         let kind = number(bytes, at)?;
         let class = number(bytes, at + 2)?;
         QCLASS::try_from(class & 0x7fff).map_err(|_| MalformedMessage::Class)?;
@@ -195,7 +212,7 @@ impl Layout {
 
     /// Walks over a record; returns where the next one begins.
     fn record(&mut self, bytes: &[u8], at: usize) -> Result<(RecordAt, usize), MalformedMessage> {
-        let at = Walk::new(bytes, &mut self.pointed_at).name(at, bytes.len())?;
+        let at = Walk::new(bytes, &mut self.seen).name(at, bytes.len())?;
         let kind = number(bytes, at)?;
         let class = number(bytes, at + 2)?;
         let start = at + 10;
@@ -209,7 +226,7 @@ impl Layout {
         }
         let mut expanded = None;
         if let Some(shape) = Shape::of(kind) {
-            let octets = shape.walk(Walk::new(bytes, &mut self.pointed_at), start..end)?;
+            let octets = shape.walk(Walk::new(bytes, &mut self.seen), start..end)?;
             // Nobody else knows that these may be compressed too (RFC 6762 section 18.14).
             expanded = matches!(kind, kind::PX | kind::DNAME).then_some(octets);
         } else if !matches!(TYPE::from(kind), TYPE::Unknown(_) | TYPE::NULL)
@@ -271,19 +288,19 @@ impl Shape {
 /// A walk over names, and what was seen of them.
 struct Walk<'a> {
     bytes: &'a [u8],
-    pointed_at: &'a mut [bool],
+    seen: &'a mut Seen,
     expanded: Vec<u8>,
 }
 
 impl<'a> Walk<'a> {
-    fn new(bytes: &'a [u8], pointed_at: &'a mut [bool]) -> Self {
-        Self { bytes, pointed_at, expanded: Vec::new() }
+    fn new(bytes: &'a [u8], seen: &'a mut Seen) -> Self {
+        Self { bytes, seen, expanded: Vec::new() }
     }
 
     /// Notes that octets are part of a name, if it is a pointer that leads there.
     fn note(&mut self, octets: Range<usize>, pointers: usize) {
         if pointers > 0
-            && let Some(pointed_at) = self.pointed_at.get_mut(octets)
+            && let Some(pointed_at) = self.seen.pointed_at.get_mut(octets)
         {
             pointed_at.fill(true);
         }
@@ -295,7 +312,7 @@ impl<'a> Walk<'a> {
         let (mut at, mut end) = (at, end);
         let mut start = at;
         let mut next = None;
-        let mut length = 0;
+        let (mut length, mut labels) = (0, 0);
         let mut pointers = 0;
         loop {
             let missing = if end == self.bytes.len() {
@@ -308,6 +325,10 @@ impl<'a> Walk<'a> {
                 0 => {
                     self.expanded.push(0);
                     self.note(at..at + 1, pointers);
+                    self.seen.effort += labels * labels;
+                    if self.seen.effort > MAX_EFFORT {
+                        return Err(MalformedMessage::Labels);
+                    }
                     return Ok(next.unwrap_or(at + 1));
                 }
                 0xc0.. => {
@@ -332,6 +353,7 @@ impl<'a> Walk<'a> {
                         return Err(MalformedMessage::Label);
                     }
                     length += 1 + label;
+                    labels += 1;
                     if length + 1 > MAX_NAME {
                         return Err(MalformedMessage::Name);
                     }

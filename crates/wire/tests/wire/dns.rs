@@ -390,6 +390,24 @@ fn mdn_08_labels_and_names_have_a_longest_length() {
 }
 
 #[test]
+fn mdn_08_messages_have_no_more_labels_than_can_be_compressed_in_no_time() {
+    let with = |names: u16, labels: usize| {
+        let mut m = Octets::new(0, QUERY, [names, 0, 0, 0]);
+        for number in 0..names {
+            let number = number.to_string();
+            m.name(&["1"].repeat(labels - 1), 0);
+            // The last label is another one each time, so that no two end alike.
+            m.0.pop();
+            m.name(&[&number], 0).question(kind::PTR, IN);
+        }
+        refusal(&m.0)
+    };
+    assert_eq!(with(50, 34), None, "reverse names");
+    assert_eq!(with(4, 120), None);
+    assert_eq!(with(33, 120), Some(MalformedMessage::Labels));
+}
+
+#[test]
 fn mdn_08_rdata_has_the_shape_of_its_type() {
     let refused = |kind, rdata: &[u8]| {
         refusal(&one_record(|m| {
