@@ -178,7 +178,9 @@ impl Link {
 
     /// A dump begins.
     pub(crate) fn doubt_addresses4(&mut self) {
-        self.addresses4.iter_mut().for_each(|(_, is_current)| *is_current = false);
+        for (_, is_current) in &mut self.addresses4 {
+            *is_current = false;
+        }
     }
 
     /// A dump is over: what it did not contain is gone.

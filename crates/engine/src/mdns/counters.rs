@@ -195,9 +195,15 @@ mod tests {
     #[test]
     fn every_reason_has_a_counter_of_its_own() {
         let mut counters = NameCounters::default();
-        NameDiscard::ALL.into_iter().for_each(|reason| counters.count(reason));
-        MalformedMessage::ALL.into_iter().for_each(|reason| counters.count_malformed(reason));
-        Verdict::ALL.into_iter().for_each(|verdict| counters.count_record(verdict));
+        for reason in NameDiscard::ALL {
+            counters.count(reason);
+        }
+        for reason in MalformedMessage::ALL {
+            counters.count_malformed(reason);
+        }
+        for verdict in Verdict::ALL {
+            counters.count_record(verdict);
+        }
         for (index, reason) in NameDiscard::ALL.into_iter().enumerate() {
             assert_eq!((reason as usize, counters.discarded(reason)), (index, 1), "{reason:?}");
         }

@@ -30,7 +30,7 @@ pub(crate) struct Draft<'m, 'a> {
     pub(crate) records: Vec<(Section, Cow<'m, Record<'a>>)>,
 }
 
-impl<'a> Draft<'_, 'a> {
+impl Draft<'_, '_> {
     pub(crate) fn is_empty(&self) -> bool {
         self.questions.is_empty() && self.records.is_empty()
     }

@@ -139,7 +139,9 @@ impl Memory {
     ) -> Heard {
         if content.sort == Sort::Goodbye {
             let record = self.entries.get_mut(&Content { sort: Sort::Record, ..content });
-            record.into_iter().for_each(Entry::withdraw);
+            if let Some(record) = record {
+                record.withdraw();
+            }
         }
         self.hear(content, speaker, 0, now, |_, elsewhere, _| elsewhere.is_some())
     }
@@ -196,17 +198,10 @@ impl Memory {
         let is_excessive = !is_alone && !is_echo && paced.since(now) > PACE * HEAD_START;
         let paced = if is_echo || is_excessive { paced - PACE } else { paced };
         let said = Utterance { speaker, last: now, own, echoes, known, paced };
-        match place.and_then(|place| entry.utterances.get_mut(place)) {
-            Some(before) => *before = said,
-            None => {
-                if entry.utterances.len() >= MAX_SPEAKERS {
-                    let oldest = entry.utterances.iter().enumerate();
-                    if let Some((oldest, _)) = oldest.min_by_key(|(_, said)| said.last) {
-                        entry.utterances.swap_remove(oldest);
-                    }
-                }
-                entry.utterances.push(said);
-            }
+        if let Some(before) = place.and_then(|place| entry.utterances.get_mut(place)) {
+            *before = said;
+        } else {
+            entry.add(said);
         }
         Heard { is_echo, came_back, is_original: is_alone, is_excessive, own }
     }
@@ -354,9 +349,22 @@ impl Sending {
 }
 
 impl Entry {
+    /// Adds what a new speaker says, in the place of who has been silent longest if need be.
+    fn add(&mut self, said: Utterance) {
+        if self.utterances.len() >= MAX_SPEAKERS {
+            let all = self.utterances.iter().enumerate();
+            if let Some((oldest, _)) = all.min_by_key(|(_, said)| said.last) {
+                self.utterances.swap_remove(oldest);
+            }
+        }
+        self.utterances.push(said);
+    }
+
     /// Whoever else has it may say so at once.
     fn withdraw(&mut self) {
-        self.utterances.iter_mut().for_each(|said| said.own = 0);
+        for said in &mut self.utterances {
+            said.own = 0;
+        }
         self.sendings.clear();
     }
 

@@ -43,7 +43,7 @@ fn set_hash<'r, 'a: 'r>(records: impl Iterator<Item = &'r Record<'a>>) -> u64 {
 }
 
 /// Addresses among known answers do not count, since whether they cross is another question.
-fn is_name(record: &&Record<'_>) -> bool {
+fn is_name(record: &Record<'_>) -> bool {
     !matches!(record.kind(), kind::A | kind::AAAA)
 }
 
@@ -78,7 +78,7 @@ impl Reflector {
         let known = if is_probe {
             set_hash(message.authorities.iter())
         } else {
-            set_hash(message.answers.iter().filter(is_name))
+            set_hash(message.answers.iter().filter(|record| is_name(record)))
         };
         let mut considered = Vec::with_capacity(message.questions.len());
         for question in &message.questions {
@@ -98,7 +98,7 @@ impl Reflector {
         }
         for proposed in &message.authorities {
             let event = self.judge.observe_probe(origin.known(), proposed, scene.now);
-            event.into_iter().for_each(|event| self.report(event));
+            self.report(event);
         }
         for to in scene.others(origin.link) {
             for is_v6 in scene.versions(origin.is_v6()) {

@@ -91,23 +91,8 @@ impl Reassembly {
             destination: fragment.destination,
             identification: fragment.identification,
         };
-        let place = match self.packets.iter().position(|packet| packet.key == key) {
-            Some(place) => place,
-            None => {
-                if self.packets.len() >= MAX_PACKETS {
-                    self.packets.remove(0);
-                }
-                self.packets.push(Packet {
-                    key,
-                    since: now,
-                    ethernet_destination: fragment.ethernet_destination,
-                    hop_limit: fragment.hop_limit,
-                    pieces: Vec::new(),
-                    end: None,
-                });
-                self.packets.len() - 1
-            }
-        };
+        let known = self.packets.iter().position(|packet| packet.key == key);
+        let place = known.unwrap_or_else(|| self.begin(key, fragment, now));
         let Some(packet) = self.packets.get_mut(place) else { return Ok(None) };
         if packet.add(fragment).is_err() {
             self.packets.remove(place);
@@ -123,6 +108,22 @@ impl Reassembly {
             hop_limit: packet.hop_limit,
             octets: packet.pieces.into_iter().flat_map(|(_, octets)| octets).collect(),
         }))
+    }
+
+    /// Makes room for one more packet; returns its place.
+    fn begin(&mut self, key: Key, fragment: &Fragment<'_>, now: Instant) -> usize {
+        if self.packets.len() >= MAX_PACKETS {
+            self.packets.remove(0);
+        }
+        self.packets.push(Packet {
+            key,
+            since: now,
+            ethernet_destination: fragment.ethernet_destination,
+            hop_limit: fragment.hop_limit,
+            pieces: Vec::new(),
+            end: None,
+        });
+        self.packets.len() - 1
     }
 
     pub(crate) fn forget_link(&mut self, link: LinkId) {

@@ -281,7 +281,8 @@ impl Reflector {
         }
     }
 
-    pub(super) fn report(&mut self, event: NameEvent) {
-        self.outbox.push(Output::Event(Event::Name(Box::new(event))));
+    pub(super) fn report(&mut self, event: impl Into<Option<NameEvent>>) {
+        let event = event.into().map(Box::new);
+        self.outbox.extend(event.map(|event| Output::Event(Event::Name(event))));
     }
 }

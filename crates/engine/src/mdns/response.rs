@@ -56,7 +56,7 @@ impl Reflector {
         }
         for said in said {
             let event = self.judge.decide(said.observed, &said.decisions, scene.now);
-            event.into_iter().for_each(|event| self.report(event));
+            self.report(event);
         }
     }
 
@@ -81,7 +81,7 @@ impl Reflector {
 
     fn observe(&mut self, scene: Scene<'_>, origin: &Origin, record: &Record<'_>) -> Observed {
         let (observed, event) = self.judge.observe(origin.known(), record, scene.now);
-        event.into_iter().for_each(|event| self.report(event));
+        self.report(event);
         observed
     }
 
@@ -111,7 +111,9 @@ impl Reflector {
         }
         // What only accompanied others stands for itself where they stay behind.
         if records.iter().all(|(section, _)| *section == Section::Additional) {
-            records.iter_mut().for_each(|(section, _)| *section = Section::Answer);
+            for (section, _) in &mut records {
+                *section = Section::Answer;
+            }
         }
         let header = Header { is_response: true, is_authoritative: true, ..Header::default() };
         let draft = Draft { header, questions: Vec::new(), records };

@@ -8,10 +8,11 @@ use crate::{Evidence, Instant, LinkId};
 
 impl Engine {
     pub(crate) fn on_datagram(&mut self, link: LinkId, bytes: &[u8], now: Instant) {
-        self.with_reflector(now, |reflector, scene| reflector.receive(scene, link, bytes))
-            .and_then(Result::err)
-            .into_iter()
-            .for_each(|reason| self.counters.count_malformed(reason));
+        let received =
+            self.with_reflector(now, |reflector, scene| reflector.receive(scene, link, bytes));
+        if let Some(Err(reason)) = received {
+            self.counters.count_malformed(reason);
+        }
     }
 
     /// Lets the reflector work, and does what it says.

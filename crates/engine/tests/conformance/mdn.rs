@@ -548,9 +548,9 @@ fn mdn_09_a_record_that_fits_no_packet_comes_and_goes_in_fragments() {
     // Half a packet is not waited for.
     names.bench.handle(Input::Datagram { link: UP, bytes: &pieces[0] });
     names.bench.advance_ms(2_000);
-    pieces[1..]
-        .iter()
-        .for_each(|piece| names.bench.handle(Input::Datagram { link: UP, bytes: piece }));
+    for piece in &pieces[1..] {
+        names.bench.handle(Input::Datagram { link: UP, bytes: piece });
+    }
     assert_eq!(names.sent(), NOTHING);
 }
 

@@ -44,8 +44,12 @@ pub(crate) fn octets(text: &str) -> Vec<u8> {
     let mut message = Vec::new();
     message.extend(id.to_be_bytes());
     message.extend(flags.to_be_bytes());
-    sections.iter().for_each(|(count, _)| message.extend(count.to_be_bytes()));
-    sections.iter().for_each(|(_, octets)| message.extend(octets));
+    for (count, _) in &sections {
+        message.extend(count.to_be_bytes());
+    }
+    for (_, octets) in &sections {
+        message.extend(octets);
+    }
     message
 }
 
@@ -61,18 +65,17 @@ pub(crate) fn text(octets: &[u8]) -> String {
     if message.is_truncated {
         text += " tc";
     }
-    for question in &message.questions {
-        text += &format!("; q {} {}", question.name, kind_name(question.kind));
-        text += if question.unicast { " qu" } else { "" };
-    }
+    let questions = message.questions.iter().map(|question| {
+        let unicast = if question.unicast { " qu" } else { "" };
+        format!("q {} {}{unicast}", question.name, kind_name(question.kind))
+    });
     let sections =
         [("an", &message.answers), ("ns", &message.authorities), ("ar", &message.additionals)];
-    for (name, records) in sections {
-        for record in records {
-            text += &format!("; {name} {}", record_text(record));
-        }
-    }
-    text
+    let records = sections.into_iter().flat_map(|(name, records)| {
+        records.iter().map(move |record| format!("{name} {}", record_text(record)))
+    });
+    let parts: Vec<_> = std::iter::once(text).chain(questions).chain(records).collect();
+    parts.join("; ")
 }
 
 fn record_text(record: &Record<'_>) -> String {
