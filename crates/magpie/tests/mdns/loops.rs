@@ -69,7 +69,8 @@ fn two_reflectors(original: bool, delay: Duration) -> Outcome {
     let newcomer = place.host("newcomer", "up", 13)?;
     let newcomer_avahi = Avahi::start(&newcomer, &files, &AvahiOptions::new("laptop"))?;
     let start = Instant::now();
-    ears[0].settle(Duration::from_secs(2), Duration::from_secs(20))?;
+    let rest = ears[0].settle(Duration::from_secs(2), Duration::from_secs(20));
+    rest.map_err(|error| format!("{error}\n{:?}\n{}", magpie.status(), magpie.log()))?;
     ears[1].settle(Duration::from_millis(500), Duration::from_secs(5))?;
     let settled = start.elapsed();
     assert_eq!(newcomer_avahi.resolve("pi-41.local", Family::V6)?, Some(address6(41).into()));
