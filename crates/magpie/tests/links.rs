@@ -12,13 +12,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{
-    Folder, LIMIT, Magpie, Options, Outcome, Site, Station, answer_for, host_address,
-    is_search_for, ping_until, solicited,
+    ConfigFile, Folder, LIMIT, Magpie, Options, Outcome, Site, Station, answer_for, host_address,
+    is_in_group, is_search_for, ping_until, solicited,
 };
 use magpie_control::{Client, EventKind, Watch};
 use magpie_sys::netlink::{LinkChange, LinkPlace, MacvlanMode, NewMacvlan};
 use magpie_testnet::{Bridge, Frame, Ping, Pinger, Tester, connect, icmpv6_frame, ping_once};
-use magpie_wire::{LinkAddr, Message};
+use magpie_wire::{LinkAddr, Message, solicited_node};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
 
 fn main() -> ExitCode {
@@ -28,6 +28,8 @@ fn main() -> ExitCode {
         ("lnk_04_odd_frames_do_no_harm", odd_frames_do_no_harm),
         ("lnk_05_a_bridge_port_is_refused_with_advice", a_bridge_port_is_refused_with_advice),
         ("lnk_05_a_bridge_is_used_in_the_stead_of_its_port", a_bridge_is_used_for_its_port),
+        ("lnk_05_a_link_that_becomes_a_port_is_left", a_link_that_becomes_a_port_is_left),
+        ("lnk_05_a_bridge_takes_the_place_of_its_port", a_bridge_takes_the_place_of_its_port),
         ("lnk_05_the_ports_of_a_bridge_are_the_bridge", the_ports_of_a_bridge_are_the_bridge),
         ("lnk_06_a_macvlan_waits_for_the_device_below", a_macvlan_waits_for_the_device_below),
         ("lnk_11_a_link_is_followed_when_renamed", a_link_is_followed_when_renamed),
@@ -219,6 +221,86 @@ fn a_bridge_is_used_for_its_port() -> Outcome {
     let routes = site.gateway.routes()?;
     let led: Vec<_> = routes.iter().filter(|route| route.destination == address).collect();
     assert!(matches!(led[..], [route] if route.oif == Some(lan)), "{led:?}");
+    magpie.stop()?;
+    Ok(())
+}
+
+fn a_link_that_becomes_a_port_is_left() -> Outcome {
+    let site = Site::new()?;
+    let gateway = &site.gateway;
+    let magpie = Magpie::start(gateway)?;
+    let (lower, address) = site.host("lower", "down", 0xab_21)?;
+    let (upper, other) = site.host("upper", "up", 0xcd_11)?;
+    ping_until(&upper, address)?;
+    ping_until(&lower, other)?;
+    magpie.await_host(address, "lan")?;
+    magpie.await_host(other, "wan")?;
+    let (lan, group) = (gateway.ifindex("lan")?, solicited_node(other));
+    assert!(is_in_group(gateway, "lan", group)?);
+
+    gateway.add_bridge(&Bridge::new("br-home"))?;
+    let mut watch = magpie.watch()?;
+    gateway.set_bridge("lan", Some("br-home"))?;
+    await_link(&mut watch, "lan", "it is a port of the bridge br-home")?;
+    let status = magpie.status()?;
+    let link = status.links.iter().find(|link| link.name == "lan").ok_or("a link lan")?;
+    assert_eq!((link.state.label(), link.groups), ("waiting", 0), "{link:?}");
+    assert!(link.waiting.as_deref().is_some_and(|why| why.contains("br-home")), "{link:?}");
+    assert!(!is_in_group(gateway, "lan", group)?);
+    let routes = gateway.routes()?;
+    let left: Vec<_> = routes
+        .iter()
+        .filter(|route| route.destination == address && route.oif == Some(lan))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+    let mut asker = Station::new("asker", &site.switch, "up")?;
+    asker.expect_answers(&[], &[address])?;
+
+    gateway.set_bridge("lan", None)?;
+    await_link(&mut watch, "lan", "up")?;
+    let start = Instant::now();
+    ping_until(&upper, address)?;
+    ping_until(&lower, other)?;
+    println!("a link that was a port for a while served after {:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(6), "{:?}", start.elapsed());
+    assert!(is_in_group(gateway, "lan", group)?);
+    magpie.stop()?;
+    Ok(())
+}
+
+fn a_bridge_takes_the_place_of_its_port() -> Outcome {
+    let site = Site::new()?;
+    let gateway = &site.gateway;
+    let config =
+        ConfigFile::new("[[relay]]\nlinks = [\"wan\", \"lan\"]\nbridge-port = \"bridge\"\n")?;
+    let magpie = Magpie::run(gateway, config.arguments())?;
+    let (lower, address) = site.host("lower", "down", 0x21)?;
+    let (upper, other) = site.host("upper", "up", 0x11)?;
+    ping_until(&upper, address)?;
+    ping_until(&lower, other)?;
+    gateway.add_bridge(&Bridge::new("br-home"))?;
+    for (bridge, device, state) in
+        [(Some("br-home"), "br-home", "up, by its bridge br-home"), (None, "lan", "up")]
+    {
+        let mut watch = magpie.watch()?;
+        gateway.set_bridge("lan", bridge)?;
+        Magpie::await_event(&mut watch, &format!("{device} to be served"), |event| {
+            let is_it = event.link.as_deref() == Some("lan")
+                && event.kind == EventKind::LinkChanged
+                && event.detail.as_deref() == Some(state);
+            is_it.then_some(())
+        })?;
+        gateway.wait_link_local(device, LIMIT)?;
+        let start = Instant::now();
+        ping_until(&upper, address)?;
+        ping_until(&lower, other)?;
+        println!("{device} served in the place of the other after {:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(6), "{:?}", start.elapsed());
+        let oif = Some(gateway.ifindex(device)?);
+        let routes = gateway.routes()?;
+        let led: Vec<_> = routes.iter().filter(|route| route.destination == address).collect();
+        assert!(matches!(led[..], [route] if route.oif == oif), "{led:?}");
+    }
     magpie.stop()?;
     Ok(())
 }

@@ -10,7 +10,7 @@ use std::net::Ipv6Addr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use common::{Folder, LIMIT, Magpie, Outcome, Station, address, ping_until};
+use common::{ConfigFile, Folder, LIMIT, Magpie, Outcome, Site, Station, address, ping_until};
 use magpie_sys::netlink::Route;
 use magpie_testnet::{
     Bridge, Host, HostOptions, Node, Ping, RouterAdvertiser, RouterAdvertiserOptions, connect,
@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         ("white_lists_with_compat_npd6", white_lists_compatible),
         ("black_lists_with_imported_npd6_conf", black_lists_imported),
         ("black_lists_with_compat_npd6", black_lists_compatible),
+        ("links_of_a_responder_come_and_go", links_come_and_go),
     ])
 }
 
@@ -241,6 +242,68 @@ fn black_lists(way: Way) -> Outcome {
 
     office.expect_answers(0, &[STRANGER, SEVENTY_SEVEN], &[MAKER, OTHER_MAKER])?;
     office.expect_answers(1, &[MAKER, OTHER_MAKER, STRANGER], &[SEVENTY_SEVEN])?;
+    magpie.stop()?;
+    Ok(())
+}
+
+/// A rule holds on links that were not there when it was made.
+fn links_come_and_go() -> Outcome {
+    let site = Site::new()?;
+    let gateway = &site.gateway;
+    let config = ConfigFile::new(
+        "\
+[[responder]]
+links = [\"wan\", \"veth*\"]
+
+[[responder.rule]]
+prefix = \"2001:db8:7:0:1::/120\"
+method = \"static\"
+",
+    )?;
+    let magpie = Magpie::run(gateway, config.arguments())?;
+    let (ours, next) = (address("2001:db8:7:0:1::21"), address("2001:db8:7:0:1::121"));
+    let mut asker = Station::new("asker", &site.switch, "up")?;
+    asker.expect_answers(&[ours], &[next])?;
+    let waits = magpie
+        .status()?
+        .links
+        .iter()
+        .any(|link| link.name == "veth*" && link.state.label() == "missing");
+    assert!(waits, "{:?}", magpie.status()?.links);
+
+    site.switch.add_bridge(&Bridge::new("net"))?;
+    site.switch.add_bridge(&Bridge::new("other-net"))?;
+    connect(&gateway.plug("eth9"), &site.switch.plug("gw-eth9").bridge("other-net"))?;
+    let mut guest = Station::new("guest", &site.switch, "net")?;
+    let mut stranger = Station::new("stranger", &site.switch, "other-net")?;
+    let mut watch = magpie.watch()?;
+    let mut await_state = |state: &str| {
+        Magpie::await_event(&mut watch, &format!("veth0 to be {state}"), |event| {
+            let is_it =
+                event.link.as_deref() == Some("veth0") && event.detail.as_deref() == Some(state);
+            is_it.then_some(())
+        })
+    };
+    let mut before = None;
+    for _ in 0..2 {
+        connect(&gateway.plug("veth0"), &site.switch.plug("gw-veth0").bridge("net"))?;
+        await_state("up")?;
+        gateway.wait_link_local("veth0", LIMIT)?;
+        let ifindex = gateway.ifindex("veth0")?;
+        assert_ne!(before.replace(ifindex), Some(ifindex));
+        let answer = guest.resolve(ours)?;
+        assert_eq!(answer.ethernet_source, gateway.lladdr("veth0")?);
+        guest.expect_answers(&[ours], &[next])?;
+        // A device that nobody asked for is none of its links.
+        stranger.expect_answers(&[], &[ours])?;
+
+        gateway.delete_link("veth0")?;
+        await_state("it has gone")?;
+        guest.clear()?;
+        guest.expect_answers(&[], &[ours])?;
+        // Nor does it matter to the others.
+        asker.resolve(ours)?;
+    }
     magpie.stop()?;
     Ok(())
 }

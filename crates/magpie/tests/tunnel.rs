@@ -10,7 +10,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::{LIMIT, Magpie, Options, Outcome, Station, answer_for, host_address, ping_until};
+use common::{
+    LIMIT, Magpie, Options, Outcome, PREFIX, Station, answer_for, host_address, ping_until,
+};
 use magpie_sys::netlink::Route;
 use magpie_testnet::{Bridge, Host, HostOptions, Node, Ping, Pinger, Tunnel, connect, wait_for};
 use magpie_wire::{ALL_NODES, Message, Packet};
@@ -22,6 +24,8 @@ fn main() -> ExitCode {
         ("lnk_10_the_uplinks_address_is_defended", the_uplinks_address_is_defended),
         ("lnk_08_from_one_tunnel_to_another", from_one_tunnel_to_another),
         ("hosts_that_routes_show_are_answered_for", hosts_that_routes_show_are_answered_for),
+        ("lnk_08_an_uplink_tunnel_comes_and_goes", an_uplink_comes_and_goes),
+        ("lnk_08_a_tunnel_to_hosts_comes_and_goes", a_tunnel_to_hosts_comes_and_goes),
     ])
 }
 
@@ -141,12 +145,157 @@ fn hosts_that_routes_show_are_answered_for() -> Outcome {
     Ok(())
 }
 
+fn an_uplink_comes_and_goes() -> Outcome {
+    let mut place = Place::with_uplink()?;
+    let host = place.host("host", 0x21)?;
+    let magpie = serve(&place.gateway, "wwan0,lan")?;
+    let ways = |place: &Place, host: &Host, address| -> Result<Traffic, Box<dyn Error>> {
+        Traffic::start([(place.provider()?, address), (host.node(), provider_address())])
+    };
+    let traffic = ways(&place, &host, host_address(0x21))?;
+    traffic.recovers("an uplink tunnel at first", Instant::now())?;
+
+    let before = place.gateway.ifindex("wwan0")?;
+    let mut watch = magpie.watch()?;
+    place.cut_uplink()?;
+    Magpie::await_event(&mut watch, "the uplink to be gone", |event| {
+        let detail = event.detail.as_deref()?;
+        (event.link.as_deref() == Some("wwan0") && detail == "it has gone").then_some(())
+    })?;
+    place.lay_uplink(PREFIX)?;
+    assert_ne!(place.gateway.ifindex("wwan0")?, before);
+    traffic.recovers("an uplink tunnel made anew", Instant::now())?;
+
+    place.gateway.set_down("wwan0")?;
+    place.gateway.set_up("wwan0")?;
+    place.number_uplink(PREFIX)?;
+    traffic.recovers("an uplink tunnel down and up", Instant::now())?;
+
+    // Another prefix, on a device that comes before it is noticed that the first has gone.
+    place.cut_uplink()?;
+    place.lay_uplink(OTHER_PREFIX)?;
+    host.delete_address(Host::LINK, host_address(0x21), 64)?;
+    let address = address_in(OTHER_PREFIX, 0x21);
+    host.add_address_nodad(Host::LINK, address, 64)?;
+    let over = Instant::now();
+    let traffic = ways(&place, &host, address)?;
+    traffic.recovers("an uplink tunnel made anew with another prefix", over)?;
+
+    magpie.kill()?;
+    let over = Instant::now();
+    let magpie = serve(&place.gateway, "wwan0,lan")?;
+    traffic.recovers("an uplink tunnel and a daemon that was killed", over)?;
+    magpie.await_host(address, "lan")?;
+    discovery(place.tunnel()?);
+    magpie.stop()?;
+    Ok(())
+}
+
+fn a_tunnel_to_hosts_comes_and_goes() -> Outcome {
+    let place = Place::new("up")?;
+    let gateway = &place.gateway;
+    connect(&gateway.plug("wan"), &place.switch.plug("gw-wan").bridge("up"))?;
+    gateway.add_address_nodad("wan", host_address(0x10), 64)?;
+    gateway.wait_link_local("wan", LIMIT)?;
+    let upper = place.host("upper", 1)?;
+    let island = Node::new("island")?;
+    let lay = |prefix| -> Result<Tunnel, Box<dyn Error>> {
+        let tunnel = Tunnel::new((gateway, "tun0"), (&island, "tun0"))?;
+        gateway.wait_link_local("tun0", LIMIT)?;
+        island.add_address_nodad("tun0", address_in(prefix, 0x21), 64)?;
+        Ok(tunnel)
+    };
+    let ways = |prefix| {
+        Traffic::start([(upper.node(), address_in(prefix, 0x21)), (&island, address_in(prefix, 1))])
+    };
+    let mut tunnel = lay(PREFIX)?;
+    let magpie = serve(gateway, "wan,tun0")?;
+    let traffic = ways(PREFIX)?;
+    traffic.recovers("a tunnel to hosts at first", Instant::now())?;
+
+    let before = gateway.ifindex("tun0")?;
+    let mut watch = magpie.watch()?;
+    discovery(&tunnel);
+    drop(tunnel);
+    Magpie::await_event(&mut watch, "the tunnel to be gone", |event| {
+        let detail = event.detail.as_deref()?;
+        (event.link.as_deref() == Some("tun0") && detail == "it has gone").then_some(())
+    })?;
+    tunnel = lay(PREFIX)?;
+    assert_ne!(gateway.ifindex("tun0")?, before);
+    traffic.recovers("a tunnel to hosts made anew", Instant::now())?;
+
+    gateway.set_down("tun0")?;
+    gateway.set_up("tun0")?;
+    traffic.recovers("a tunnel to hosts down and up", Instant::now())?;
+
+    discovery(&tunnel);
+    drop(tunnel);
+    tunnel = lay(OTHER_PREFIX)?;
+    gateway.delete_address("wan", host_address(0x10), 64)?;
+    gateway.add_address_nodad("wan", address_in(OTHER_PREFIX, 0x10), 64)?;
+    upper.add_address_nodad(Host::LINK, address_in(OTHER_PREFIX, 1), 64)?;
+    let over = Instant::now();
+    let traffic = ways(OTHER_PREFIX)?;
+    traffic.recovers("a tunnel to hosts made anew with another prefix", over)?;
+
+    magpie.kill()?;
+    let over = Instant::now();
+    let magpie = serve(gateway, "wan,tun0")?;
+    traffic.recovers("a tunnel to hosts and a daemon that was killed", over)?;
+    magpie.await_host(address_in(OTHER_PREFIX, 0x21), "tun0")?;
+    discovery(&tunnel);
+    magpie.stop()?;
+    Ok(())
+}
+
+/// Pings in both directions.
+struct Traffic([Pinger; 2]);
+
+impl Traffic {
+    fn start(ways: [(&Node, Ipv6Addr); 2]) -> Result<Self, Box<dyn Error>> {
+        let [there, back] = ways.map(|(from, to)| Pinger::start(from, &Ping::new(to), EVERY));
+        Ok(Self([there?, back?]))
+    }
+
+    /// Fails unless it flows both ways, without a gap, soon after a disturbance was `over`.
+    fn recovers(&self, what: &str, over: Instant) -> Outcome {
+        let mut took = Duration::ZERO;
+        for pinger in &self.0 {
+            let flows_since = || {
+                let report = pinger.report();
+                let (mut first, mut in_a_row) = (None, 0);
+                for probe in report.probes.iter().filter(|probe| probe.sent >= over) {
+                    match probe.round_trip {
+                        Some(round_trip) => {
+                            first.get_or_insert(probe.sent + round_trip);
+                            in_a_row += 1;
+                        }
+                        None => (first, in_a_row) = (None, 0),
+                    }
+                    if in_a_row == SUSTAINED {
+                        return first;
+                    }
+                }
+                None
+            };
+            let since = wait_for(2 * LIMIT, &format!("recovery of {what}"), flows_since)?;
+            took = took.max(since.saturating_duration_since(over));
+        }
+        println!("tunnel: {what}: {} ms", took.as_millis());
+        // Machines that are busy with something else get twice the time.
+        assert!(took < 2 * STATED, "{what}: {took:?}");
+        Ok(())
+    }
+}
+
 /// A gateway, a bridge for Ethernet hosts, and perhaps a provider at the other end of a tunnel.
 struct Place {
     switch: Arc<Node>,
     bridge: &'static str,
     gateway: Node,
-    uplink: Option<(Node, Tunnel)>,
+    provider: Option<Node>,
+    tunnel: Option<Tunnel>,
 }
 
 impl Place {
@@ -156,7 +305,7 @@ impl Place {
         let gateway = Node::new("gateway")?;
         gateway.set_conf("default", "accept_dad", 0)?;
         gateway.set_forwarding()?;
-        Ok(Self { switch, bridge, gateway, uplink: None })
+        Ok(Self { switch, bridge, gateway, provider: None, tunnel: None })
     }
 
     /// A mobile network: the provider sends the whole prefix into the tunnel, and asks nobody.
@@ -167,15 +316,35 @@ impl Place {
         gateway.wait_link_local("lan", LIMIT)?;
         let provider = Node::new("provider")?;
         provider.set_forwarding()?;
-        let tunnel = Tunnel::new((gateway, "wwan0"), (&provider, "tun0"))?;
-        gateway.add_address_nodad("wwan0", uplink_address(), 64)?;
-        let uplink = gateway.ifindex("wwan0")?;
-        gateway.add_route(&Route::on_link(Ipv6Addr::UNSPECIFIED, 0, uplink))?;
-        provider.add_address_nodad("tun0", provider_address(), 128)?;
-        let far = provider.ifindex("tun0")?;
-        provider.add_route(&Route::on_link(common::PREFIX, 64, far))?;
-        place.uplink = Some((provider, tunnel));
+        place.provider = Some(provider);
+        place.lay_uplink(PREFIX)?;
         Ok(place)
+    }
+
+    /// Takes the tunnel to the provider away, with the devices at both its ends.
+    fn cut_uplink(&mut self) -> Outcome {
+        discovery(self.tunnel()?);
+        self.tunnel = None;
+        Ok(())
+    }
+
+    /// Makes a tunnel to the provider, which gives the gateway's side a prefix.
+    fn lay_uplink(&mut self, prefix: Ipv6Addr) -> Outcome {
+        let provider = self.provider()?;
+        let tunnel = Tunnel::new((&self.gateway, "wwan0"), (provider, "tun0"))?;
+        provider.add_address_nodad("tun0", provider_address(), 128)?;
+        provider.add_route(&Route::on_link(prefix, 64, provider.ifindex("tun0")?))?;
+        self.tunnel = Some(tunnel);
+        self.number_uplink(prefix)
+    }
+
+    /// Gives the gateway's end of the tunnel its address and a default route, as whoever manages it
+    /// does.
+    fn number_uplink(&self, prefix: Ipv6Addr) -> Outcome {
+        let gateway = &self.gateway;
+        gateway.add_address_nodad("wwan0", address_in(prefix, 1), 64)?;
+        let uplink = gateway.ifindex("wwan0")?;
+        Ok(gateway.add_route(&Route::on_link(Ipv6Addr::UNSPECIFIED, 0, uplink))?)
     }
 
     /// Adds a host with an address that it has had for long, and the gateway as its router.
@@ -183,7 +352,7 @@ impl Place {
         let options = HostOptions { accept_ra: false, ..HostOptions::default() };
         let host = Host::new(name, &self.switch, self.bridge, &options)?;
         host.add_address_nodad(Host::LINK, host_address(number), 64)?;
-        if self.uplink.is_some() {
+        if self.provider.is_some() {
             let router = self.gateway.wait_link_local("lan", LIMIT)?;
             host.add_default_route(Host::LINK, router)?;
         }
@@ -191,11 +360,11 @@ impl Place {
     }
 
     fn provider(&self) -> Result<&Node, Box<dyn Error>> {
-        Ok(&self.uplink.as_ref().ok_or("there is no uplink here")?.0)
+        Ok(self.provider.as_ref().ok_or("there is no provider here")?)
     }
 
     fn tunnel(&self) -> Result<&Tunnel, Box<dyn Error>> {
-        Ok(&self.uplink.as_ref().ok_or("there is no uplink here")?.1)
+        Ok(self.tunnel.as_ref().ok_or("there is no uplink here")?)
     }
 }
 
@@ -237,6 +406,12 @@ fn first_reply(from: &Node, to: Ipv6Addr) -> Result<Duration, Box<dyn Error>> {
     Ok(start.elapsed())
 }
 
+/// An address of a /64.
+fn address_in(prefix: Ipv6Addr, number: u16) -> Ipv6Addr {
+    let [a, b, c, d, ..] = prefix.segments();
+    Ipv6Addr::new(a, b, c, d, 0, 0, 0, number)
+}
+
 /// The gateway's address in the tunnel to the provider.
 fn uplink_address() -> Ipv6Addr {
     host_address(1)
@@ -249,3 +424,9 @@ fn provider_address() -> Ipv6Addr {
 
 /// How often requests are sent.
 const EVERY: Duration = Duration::from_millis(50);
+/// What a provider gives its customer after a new start.
+const OTHER_PREFIX: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 8, 0, 0, 0, 0, 0);
+/// Pings in a row after which traffic counts as recovered.
+const SUSTAINED: usize = 10;
+/// Recovery takes no longer, unless the machine is busy with other things.
+const STATED: Duration = Duration::from_secs(3);

@@ -8,6 +8,7 @@ mod site;
 mod station;
 
 use std::error::Error;
+use std::fs;
 use std::net::Ipv6Addr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -60,6 +61,20 @@ pub(crate) fn run_all<N: Into<String>, F: FnOnce() -> Outcome + Send + 'static>(
 pub(crate) fn ping_until(node: &Node, address: Ipv6Addr) -> Outcome {
     Pinger::start(node, &Ping::new(address), Duration::from_millis(100))?.wait_reply(LIMIT)?;
     Ok(())
+}
+
+/// Whether a node is in a multicast group on one of its links.
+pub(crate) fn is_in_group(
+    node: &Node,
+    link: &str,
+    group: Ipv6Addr,
+) -> Result<bool, Box<dyn Error>> {
+    let _inside = node.enter()?;
+    let wanted = format!("{:032x}", group.to_bits());
+    Ok(fs::read_to_string("/proc/thread-self/net/igmp6")?.lines().any(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        fields.next() == Some(link) && fields.next() == Some(&wanted)
+    }))
 }
 
 /// An address, from its text.
