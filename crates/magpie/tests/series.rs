@@ -19,6 +19,8 @@ fn main() -> ExitCode {
             ("hosts_on_all_links_reach_one_another", hosts_reach_one_another as fn() -> Outcome),
             ("duplicates_are_found_across_all_links", duplicates_are_found),
             ("the_one_in_the_middle_may_crash", the_one_in_the_middle_may_crash),
+            ("a_host_moves_from_the_last_to_the_first_link", a_host_moves_all_the_way),
+            ("a_link_in_the_middle_is_made_anew", a_link_in_the_middle_is_made_anew),
         ],
         1,
     )
@@ -184,6 +186,76 @@ fn the_one_in_the_middle_may_crash() -> Outcome {
     row.stop()
 }
 
+fn a_host_moves_all_the_way() -> Outcome {
+    let row = Row::new()?;
+    let (mut roamer, address) = row.host(BRIDGES[3], 0x51)?;
+    let (lower, lower_address) = row.host(BRIDGES[3], 0x52)?;
+    contact(&row.router, address)?;
+    contact(&roamer, ROUTER)?;
+    contact(&lower, address)?;
+    contact(&row.router, lower_address)?;
+
+    roamer.unplug()?;
+    let switch = Arc::clone(&row.switch);
+    roamer.move_to(&switch, BRIDGES[0])?;
+    // It has noticed a new link, and looks for whom it knows anew; so do those that it has left,
+    // which take it for a neighbor for as long as their kernels do not check.
+    roamer.flush_neighbors(Host::LINK)?;
+    lower.flush_neighbors(Host::LINK)?;
+    for (way, node, target) in [
+        ("it and its router", roamer.node(), ROUTER),
+        ("its router and it", &row.router, address),
+        ("a host on the last link and it", lower.node(), address),
+        ("it and a host on the last link", roamer.node(), lower_address),
+    ] {
+        let time = contact(node, target)?;
+        println!("series: after a move all the way, from {way}: {} ms", time.as_millis());
+        assert!(time < 2 * STATED, "{way}: {time:?}");
+    }
+    // Every gateway looks for it upstream now.
+    for (gateway, daemon) in row.gateways.iter().zip(&row.daemons) {
+        daemon.await_host(address, "wan")?;
+        let wan = gateway.ifindex("wan")?;
+        let routes = gateway.routes()?;
+        let led: Vec<_> = routes.iter().filter(|route| route.destination == address).collect();
+        assert!(matches!(led[..], [route] if route.oif == Some(wan)), "{led:?}");
+    }
+    row.stop()
+}
+
+fn a_link_in_the_middle_is_made_anew() -> Outcome {
+    let row = Row::new()?;
+    let (lower, address) = row.host(BRIDGES[3], 0x51)?;
+    let downwards = Pinger::start(&row.router, &Ping::new(address), INTERVAL)?;
+    let upwards = Pinger::start(&lower, &Ping::new(ROUTER), INTERVAL)?;
+    for pinger in [&downwards, &upwards] {
+        pinger.wait_reply(LIMIT)?;
+    }
+    let ([_, middle, _], [_, daemon, _]) = (row.gateways.as_slice(), row.daemons.as_slice()) else {
+        unreachable!("there are three")
+    };
+    let mut watch = daemon.watch()?;
+    middle.delete_link("lan")?;
+    Magpie::await_event(&mut watch, "the link to go", |event| {
+        let detail = event.detail.as_deref()?;
+        (event.link.as_deref() == Some("lan") && detail == "it has gone").then_some(())
+    })?;
+    // The kernel gives it another link-layer address.
+    connect(&middle.plug("lan"), &row.switch.plug("gw2-lan").bridge(BRIDGES[2]))?;
+    let start = Instant::now();
+    for (way, pinger) in [("down", downwards), ("up", upwards)] {
+        pinger.wait_reply(LIMIT)?;
+        let time = start.elapsed();
+        let lost = pinger.stop().lost();
+        println!("series: {way}wards, a new link took {} ms, {lost} pings lost", time.as_millis());
+        assert!(time < 2 * STATED, "{way}: {time:?}");
+    }
+    let (other, other_address) = row.host(BRIDGES[3], 0x52)?;
+    contact(&row.router, other_address)?;
+    contact(&other, ROUTER)?;
+    row.stop()
+}
+
 /// How long it takes until a ping is answered.
 fn contact(node: &Node, target: Ipv6Addr) -> Result<Duration, Box<dyn Error>> {
     let start = Instant::now();
@@ -202,5 +274,7 @@ fn quick_node(name: &str) -> Result<Node, Box<dyn Error>> {
 const BRIDGES: [&str; 4] = ["first", "second", "third", "fourth"];
 const ROUTER: Ipv6Addr = host_address(1);
 const INTERVAL: Duration = Duration::from_millis(50);
+/// Recovery takes no longer, unless the machine is busy with other things.
+const STATED: Duration = Duration::from_secs(3);
 /// The protocol number of Magpie's routes.
 const PROTOCOL: u8 = 109;

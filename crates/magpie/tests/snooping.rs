@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         ("mcl_03_the_report_precedes_the_probe", the_report_precedes_the_probe),
         ("mcl_04_memberships_outlive_queries_and_outages", memberships_outlive_queries_and_outages),
         ("mcl_06_advertisements_are_correct", advertisements_are_correct),
+        ("mcl_07_nobody_becomes_the_querier", nobody_becomes_the_querier),
         (
             "mcl_08_reports_before_and_after_the_link_local_address",
             reports_before_and_after_the_link_local_address,
@@ -196,6 +197,36 @@ fn advertisements_are_correct() -> Outcome {
         assert_eq!(is_listener(frame, own, 130), None, "a query");
         is_listener(frame, own, 153)
     })?;
+    Ok(())
+}
+
+/// RFC 3810 section 7.6.2: the querier is elected, and who joins in that changes who it is.
+fn nobody_becomes_the_querier() -> Outcome {
+    let site = Site::new()?;
+    let mut ends = Vec::new();
+    for port in Site::gateway_ports(&site.gateway) {
+        ends.push(Station::of(Tester::attach(&site.switch, &port)?));
+    }
+    let own = [site.gateway.lladdr("wan")?, site.gateway.lladdr("lan")?];
+    let magpie = Magpie::start(&site.gateway)?;
+    let (_lower, address) = site.host("lower", "down", 0x21)?;
+    magpie.await_host(address, "lan")?;
+    // Neither where there is none, nor beside another.
+    let querier = Station::new("querier", &site.switch, "up")?;
+    for _ in 0..2 {
+        for (end, own) in ends.iter_mut().zip(own) {
+            let window = Duration::from_secs(2);
+            end.expect_none(window, "a query", |frame| is_listener(frame, own, 130).is_some())?;
+        }
+        querier.send(&general_query(&querier))?;
+    }
+    let [upper, _] = ends.as_mut_slice() else { unreachable!("there are two") };
+    // They would be seen: the gateway's reports are.
+    let group = solicited_node(address);
+    upper.clear()?;
+    querier.send(&general_query(&querier))?;
+    upper.expect(LIMIT, "a report", |frame| joins(frame, own[0]).contains(&group).then_some(()))?;
+    magpie.stop()?;
     Ok(())
 }
 

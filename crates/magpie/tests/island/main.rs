@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         ("rte_05_a_link_that_was_down_serves_again", routes::link_that_was_down_serves_again),
         ("rte_05_routes_that_went_in_silence", routes::routes_that_went_in_silence_are_made_again),
         ("rte_06_nothing_is_promised_without_carrier", routes::no_promise_without_carrier),
-        ("rte_08_a_move_is_one_replacement", routes::move_is_one_replacement),
+        ("rte_08_nao_13_a_move_is_one_replacement", routes::move_is_one_replacement),
         ("rte_09_lost_notifications_are_made_up_for", routes::lost_notifications),
         ("groups_that_the_kernel_forgot_are_joined_again", routes::forgotten_groups),
         ("rte_14_traffic_to_the_lost_does_not_loop", routes::no_loop),
@@ -50,6 +50,9 @@ fn main() -> ExitCode {
         ("nsi_36_our_own_kernel_gets_no_answer", own::own_kernel_gets_no_answer),
         ("lnk_13_a_new_lladdr_is_in_all_answers", own::new_lladdr_is_in_all_answers),
         ("nao_14_a_new_lladdr_is_announced_twice", own::new_lladdr_is_announced),
+        ("nao_16_routers_are_told_of_a_new_host", own::routers_are_told_of_a_new_host),
+        ("nao_10_answers_are_delayed", own::answers_are_delayed),
+        ("nobody_is_asked_without_a_link_local_address", own::nobody_is_asked_without_source),
         ("lnk_18_answers_leave_where_questions_came", own::answers_leave_where_asked),
     ])
 }

@@ -1,14 +1,15 @@
 //! The gateway's own addresses, links and solicitations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
+use std::time::{Duration, Instant};
 
 use magpie_control::EventKind;
 use magpie_sys::netlink::{LinkChange, Route};
-use magpie_testnet::{Frame, Ping, PingError, Tester, ping_once};
-use magpie_wire::{ALL_NODES, LinkAddr, Message, Packet};
+use magpie_testnet::{Frame, Ping, PingError, Tester, ping_once, wait_for};
+use magpie_wire::{ALL_NODES, ALL_ROUTERS, LinkAddr, Message, Packet};
 
-use crate::common::{LIMIT, Magpie, Outcome, answer_for, host_address};
+use crate::common::{ConfigFile, LIMIT, Magpie, Outcome, answer_for, host_address};
 use crate::place::{Place, SILENCE};
 
 pub(crate) fn kernel_answers_on_its_link() -> Outcome {
@@ -133,6 +134,127 @@ pub(crate) fn new_lladdr_is_announced() -> Outcome {
     }
     assert_eq!(told, expected);
     asker.expect_none(2 * SILENCE, "a third round", |frame| announced(frame).is_some())?;
+    magpie.stop()?;
+    Ok(())
+}
+
+/// RFC 9131 section 6.1.2.
+pub(crate) fn routers_are_told_of_a_new_host() -> Outcome {
+    let place = Place::new()?;
+    let config =
+        ConfigFile::new("[[relay]]\nlinks = [\"wan\", \"lan\", \"lab\"]\nannounce = \"hosts\"\n")?;
+    let magpie = Magpie::run(&place.gateway, config.arguments())?;
+    let mut above = place.station("above", "up")?;
+    let mut beside = place.station("beside", "down")?;
+    let (lower, address) = place.host("lower", "down", 0x21)?;
+    ping_once(&lower, &Ping::new(Place::router_address()), LIMIT)?;
+    magpie.await_host(address, "lan")?;
+    let own = place.gateway.lladdr("wan")?;
+    let unasked = |frame: &Frame| {
+        let packet = frame.packet()?;
+        let Message::Advert(advert) = packet.message else { return None };
+        let is_it = advert.target == address && !advert.solicited;
+        is_it.then_some((packet.destination, advert))
+    };
+    let (destination, advert) = above.expect(LIMIT, "word of the host", unasked)?;
+    assert_eq!((destination, advert.target_lladdr), (ALL_ROUTERS, Some(own)));
+    assert!(!advert.overrides, "{advert:?}");
+    // Once, and not on its own link.
+    above.expect_none(SILENCE, "more of it", |frame| unasked(frame).is_some())?;
+    let is_ours = |frame: &Frame| {
+        frame.packet().is_some_and(|packet| {
+            unasked(frame).is_some()
+                && place.gateway.lladdr("lan").ok() == Some(packet.ethernet_source)
+        })
+    };
+    beside.expect_none(Duration::ZERO, "word of a host on its own link", is_ours)?;
+    magpie.stop()?;
+    Ok(())
+}
+
+/// RFC 4861 section 7.2.7: where several proxies might answer.
+pub(crate) fn answers_are_delayed() -> Outcome {
+    let place = Place::new()?;
+    let config = ConfigFile::new(
+        "\
+[[responder]]
+links = [\"wan\"]
+answer-delay = \"1s\"
+
+[[responder.rule]]
+prefix = \"2001:db8:7:0:1::/120\"
+method = \"static\"
+",
+    )?;
+    let magpie = Magpie::run(&place.gateway, config.arguments())?;
+    let target = |number: u16| Ipv6Addr::new(0x2001, 0xdb8, 7, 0, 1, 0, 0, number);
+    let mut asker = place.station("asker", "up")?;
+    let own = place.gateway.lladdr("wan")?;
+    // At random, the first that comes would take half a second on an average.
+    let mut in_all = Duration::ZERO;
+    for number in 0x21..0x29 {
+        asker.ask_at(target(number), own)?;
+        in_all += asker.await_answer(target(number), LIMIT)?.waited;
+    }
+    assert!(in_all < Duration::from_secs(2), "unicast questions waited for {in_all:?}");
+
+    let mut open: BTreeSet<Ipv6Addr> = (0x31..0x41).map(target).collect();
+    let start = Instant::now();
+    for target in &open {
+        asker.ask(*target)?;
+    }
+    let mut times = Vec::new();
+    while !open.is_empty() {
+        let found = asker.expect(LIMIT, "an answer", |frame| {
+            open.iter().find(|target| answer_for(frame, **target).is_some()).copied()
+        })?;
+        open.remove(&found);
+        times.push(start.elapsed());
+    }
+    let (Some(first), Some(last)) = (times.first(), times.last()) else { unreachable!() };
+    // Sixteen at random are hardly ever closer together.
+    assert!(*last - *first > Duration::from_millis(300), "{times:?}");
+    assert!(*last < Duration::from_secs(2), "{times:?}");
+    magpie.stop()?;
+    Ok(())
+}
+
+/// What is sent from anything but a link-local address neighbors ignore, or take for something
+/// else; and who was asked for in vain meanwhile is not held down.
+pub(crate) fn nobody_is_asked_without_source() -> Outcome {
+    let place = Place::new()?;
+    let gateway = &place.gateway;
+    let (_lower, address) = place.host("lower", "down", 0x21)?;
+    let magpie = place.magpie()?;
+    let link_local = gateway.wait_link_local("lan", LIMIT)?;
+    let mut lan = Tester::attach(gateway, "lan")?;
+    lan.set_outgoing(true);
+    let mut asker = place.station("asker", "up")?;
+    gateway.delete_address("lan", link_local, 64)?;
+    wait_for(LIMIT, "the daemon to notice", || {
+        let links = magpie.status().ok()?.links;
+        let lan = links.into_iter().find(|link| link.name == "lan")?;
+        lan.addresses.is_empty().then_some(())
+    })?;
+    lan.clear()?;
+    // As long as anybody asks, and longer than a search takes.
+    for _ in 0..4 {
+        asker.ask(address)?;
+        lan.expect_none(Duration::from_secs(1), "a question from nobody", |frame| {
+            let packet = frame.packet();
+            packet.is_some_and(|packet| {
+                let is_search = crate::common::solicited(&packet) == Some(address);
+                frame.outgoing && is_search && !packet.source.is_unicast_link_local()
+            })
+        })?;
+    }
+    asker.expect_none(Duration::ZERO, "an answer", |frame| answer_for(frame, address).is_some())?;
+    gateway.add_address_nodad("lan", link_local, 64)?;
+    let start = Instant::now();
+    asker.resolve(address)?;
+    let took = start.elapsed();
+    println!("a host was found {took:?} after the link-local address was back");
+    assert!(took < Duration::from_secs(3), "{took:?}");
     magpie.stop()?;
     Ok(())
 }
