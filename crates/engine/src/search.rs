@@ -167,8 +167,10 @@ impl Engine {
         let mut last = None;
         while let Some(link) = self.link_after(last) {
             last = Some(link);
-            // A link that was left out because it was held down comes to its turn in time.
-            let asked = !self.held_down.contains((target, link), now - RETRANS_TIMER);
+            // A link that was left out because it was held down comes to its turn in time, and one
+            // without an address to ask from as soon as it has one.
+            let asked = !self.held_down.contains((target, link), now - RETRANS_TIMER)
+                && !self.awaits_source(link);
             let meant = self.member(link).is_some_and(|member| search.to.contains(member));
             if asked && meant && (search.widened || link != resolution.origin) {
                 self.hold_down(target, link, now);

@@ -254,7 +254,8 @@ pub(crate) fn nobody_is_asked_without_source() -> Outcome {
     asker.resolve(address)?;
     let took = start.elapsed();
     println!("a host was found {took:?} after the link-local address was back");
-    assert!(took < Duration::from_secs(3), "{took:?}");
+    // A kernel asks again after a second: nobody had to.
+    assert!(took < Duration::from_millis(950), "{took:?}");
     magpie.stop()?;
     Ok(())
 }
