@@ -266,12 +266,11 @@ impl Traffic {
                 let report = pinger.report();
                 let (mut first, mut in_a_row) = (None, 0);
                 for probe in report.probes.iter().filter(|probe| probe.sent >= over) {
-                    match probe.round_trip {
-                        Some(round_trip) => {
-                            first.get_or_insert(probe.sent + round_trip);
-                            in_a_row += 1;
-                        }
-                        None => (first, in_a_row) = (None, 0),
+                    if let Some(round_trip) = probe.round_trip {
+                        first.get_or_insert(probe.sent + round_trip);
+                        in_a_row += 1;
+                    } else {
+                        (first, in_a_row) = (None, 0);
                     }
                     if in_a_row == SUSTAINED {
                         return first;
