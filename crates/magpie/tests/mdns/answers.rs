@@ -339,16 +339,16 @@ fn filters() -> Outcome {
     let magpie = magpie_with(&place.gateway, settings)?;
     let gateway = [place.gateway.lladdr("wan")?, place.gateway.lladdr("lan")?];
     let files = files(Peer::Avahi)?;
-    let services = |name: &str| {
+    let services = |name: &str, room: &str| {
         AvahiOptions::new(name)
-            .service(Service::new("Kitchen", "_ipp._tcp", 631))
-            .service(Service::new("Kitchen", "_http._tcp", 80))
-            .service(Service::new("Kitchen", "_xipp._tcp", 632))
+            .service(Service::new(room, "_ipp._tcp", 631))
+            .service(Service::new(room, "_http._tcp", 80))
+            .service(Service::new(room, "_xipp._tcp", 632))
     };
     let (mut above, mut below) =
         (place.speaker("above", "up", 12)?, place.speaker("below", "down", 42)?);
-    let _inner = Avahi::start(&inner, &files, &services("pi-41"))?;
-    let outer = Avahi::start(&outer, &files, &services("laptop"))?;
+    let _inner = Avahi::start(&inner, &files, &services("pi-41", "Kitchen"))?;
+    let outer = Avahi::start(&outer, &files, &services("laptop", "Garden"))?;
 
     let types = ["_ipp._tcp", "_http._tcp", "_xipp._tcp", "_services._dns-sd._udp"];
     for family in FAMILIES {
