@@ -6,7 +6,8 @@
 //! - *One host on both links*: it has other addresses on each. It must not hear of itself what is
 //!   true elsewhere, or it takes that for another host's claim and renames itself. Either its
 //!   link-layer address is the same, or it began to speak on both at once: hosts begin on all their
-//!   links at the same time.
+//!   links at the same time, with probes. Answers at the same time say nothing: who asks is answered
+//!   at once by everybody.
 //! - *Two hosts*: one of them has to take another name, or both are kept apart.
 
 use std::collections::BTreeMap;
@@ -26,8 +27,10 @@ const AT_ONCE: Duration = Duration::from_millis(500);
 /// Probing and announcing again takes less.
 const SETTLING_TIME: Duration = Duration::from_secs(3);
 /// How long it is remembered who had a name: longer than it lives, so that a host that nobody asks
-/// for is known again.
-const MEMORY: Duration = Duration::from_secs(3600);
+/// for is known again. That it is one host on both links shows only when it begins.
+const MEMORY: Duration = Duration::from_secs(24 * 3600);
+/// How long somebody has a name at most without saying so again.
+const LONGEST_LIFE: Duration = Duration::from_secs(3600);
 /// How long a host that is on both links may take to say on one what it has just said on the other:
 /// questions cross, so that it is asked on both.
 const CATCHING_UP: Duration = Duration::from_secs(5);
@@ -63,6 +66,8 @@ struct Claim {
     station: Sender,
     /// When it began to.
     since: Instant,
+    /// Whether it began with a probe, as hosts do: otherwise it has had the name for longer.
+    is_probed: bool,
     /// When it last did so, probes apart.
     asserted: Option<Instant>,
     /// What it says, and until when that holds.
@@ -107,7 +112,7 @@ impl Claims {
         now: Instant,
     ) -> Option<LinkId> {
         let Assertion { link, station, content, life } = assertion;
-        let until = now + life.unwrap_or(PROBE_LIFE).min(MEMORY);
+        let until = now + life.unwrap_or(PROBE_LIFE).min(LONGEST_LIFE);
         let key = (Packed::key(name), link);
         let was_alive = match self.claims.get_mut(&key) {
             Some(claim) => {
@@ -118,7 +123,9 @@ impl Claims {
                     return None;
                 }
                 if claim.station != station && !is_repeated {
-                    *claim = Claim::new(station, now);
+                    *claim = Claim::new(station, life.is_none(), now);
+                } else if claim.station == station && !was_alive && life.is_none() {
+                    claim.probe_again(now);
                 }
                 claim.hold(content, until, now);
                 if life.is_some_and(|life| !life.is_zero()) {
@@ -128,7 +135,7 @@ impl Claims {
             }
             None if life.is_some_and(|life| life.is_zero()) => return None,
             None => {
-                let mut claim = Claim::new(station, now);
+                let mut claim = Claim::new(station, life.is_none(), now);
                 claim.hold(content, until, now);
                 claim.asserted = life.map(|_| now);
                 self.claims.insert(key.clone(), station, now + MEMORY, claim);
@@ -182,9 +189,7 @@ impl Claims {
         let is_late = there.missed.is_none_or(|missed| now.since(missed) < CATCHING_UP);
         if !here.is_alive(now) || here.shares_with(there, now) {
             Other::Nobody
-        } else if is_station(here.station.lladdr, there.station.lladdr)
-            || here.since.since(there.since).max(there.since.since(here.since)) <= AT_ONCE
-        {
+        } else if is_station(here.station.lladdr, there.station.lladdr) || here.began_with(there) {
             if is_there || is_late { Other::SameHost } else { Other::Nobody }
         } else if is_there {
             Other::Stranger
@@ -241,9 +246,22 @@ impl Claims {
 }
 
 impl Claim {
-    fn new(station: Sender, now: Instant) -> Self {
+    fn new(station: Sender, is_probed: bool, now: Instant) -> Self {
         let contents = Vec::new();
-        Self { station, since: now, asserted: None, contents, missed: None }
+        Self { station, since: now, is_probed, asserted: None, contents, missed: None }
+    }
+
+    /// Its station begins anew; only now it shows with whom.
+    fn probe_again(&mut self, now: Instant) {
+        if !self.is_probed {
+            (self.is_probed, self.since) = (true, now);
+        }
+    }
+
+    /// Whether both began as one host does on two links.
+    fn began_with(&self, other: &Self) -> bool {
+        let apart = self.since.since(other.since).max(other.since.since(self.since));
+        self.is_probed && other.is_probed && apart <= AT_ONCE
     }
 
     fn is_alive(&self, now: Instant) -> bool {
@@ -356,6 +374,41 @@ mod tests {
         table.note(HERE, 1, 10, LIFE, 600_000);
         assert_eq!(table.0.other(&name("pi.local"), HERE, THERE, at(604_999)), Other::SameHost);
         assert_eq!(table.0.other(&name("pi.local"), HERE, THERE, at(605_000)), Other::Nobody);
+    }
+
+    #[test]
+    fn who_answers_on_both_links_at_once_is_two_hosts() {
+        let mut table = Table::new();
+        table.note(HERE, 1, 10, LIFE, 0);
+        table.note(THERE, 2, 20, LIFE, 5);
+        assert_eq!(table.other(10), Other::Stranger);
+        // They hear of each other, and make sure of their names.
+        table.note(HERE, 1, 10, PROBE, 100);
+        table.note(THERE, 2, 20, PROBE, 150);
+        assert_eq!(table.other(200), Other::Stranger);
+        table.note(HERE, 1, 10, LIFE, 1_000);
+        table.note(THERE, 2, 20, LIFE, 1_005);
+        assert_eq!(table.other(1_010), Other::Stranger);
+        table.note(HERE, 1, 10, LIFE, 4_000);
+        assert_eq!(table.note(THERE, 2, 20, LIFE, 4_005), Some(HERE));
+    }
+
+    #[test]
+    fn a_host_that_was_there_before_shows_itself_when_it_begins_anew() {
+        let mut table = Table::new();
+        for (station, link) in [(1, HERE), (2, THERE)] {
+            table.note(link, station, u64::from(station), LIFE, 0);
+            table.note(link, station, u64::from(station), GOODBYE, 5_000);
+        }
+        table.note(HERE, 1, 1, PROBE, 9_000);
+        table.note(THERE, 2, 2, PROBE, 9_200);
+        assert_eq!(table.other(9_300), Other::SameHost);
+        // Overnight nobody asks for it.
+        table.note(HERE, 1, 1, LIFE, 10_000);
+        table.note(THERE, 2, 2, LIFE, 10_000);
+        table.note(HERE, 1, 1, LIFE, 12 * 3_600_000);
+        table.note(THERE, 2, 2, LIFE, 12 * 3_600_000 + 3_000);
+        assert_eq!(table.other(12 * 3_600_000 + 3_000), Other::SameHost);
     }
 
     #[test]

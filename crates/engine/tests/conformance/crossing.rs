@@ -300,6 +300,31 @@ fn two_hosts_with_one_name_are_reported_if_neither_gives_way() {
 }
 
 #[test]
+fn two_hosts_that_had_one_name_before_hear_of_each_other() {
+    let mut names = Names::open();
+    let (first, second) = (
+        "response; an pi.local AAAA 120! 2001:db8:1::71",
+        "response; an pi.local AAAA 120! 2001:db8:1::72",
+    );
+    let asker = Host { lladdr: mac(0x62), number: 0x62, ..UPPER };
+    assert_eq!(names.becomes(asker, "query; q pi.local AAAA").len(), 1);
+    // Both answer as fast as they can.
+    names.says(LOWER, first);
+    assert_eq!(names.sent(), [format!("up6 {first}")]);
+    names.bench.advance_ms(5);
+    names.says(UPPER, second);
+    assert_eq!(names.sent(), [format!("dn6 {second}")]);
+    for _ in 0..5 {
+        assert_eq!(names.becomes(LOWER, first), [format!("up6 {first}")]);
+        names.bench.advance_ms(5);
+        assert_eq!(names.becomes(UPPER, second), [format!("dn6 {second}")]);
+    }
+    let events = names.name_events();
+    let conflicts = events.iter().filter(|event| matches!(event, NameEvent::Conflict { .. }));
+    assert_eq!(conflicts.count(), 1);
+}
+
+#[test]
 fn observers_see_what_becomes_of_each_record() {
     let mut names = Names::open();
     let text = "response; an pi.local AAAA 120! 2001:db8:1::71; an pi.local AAAA 120! fe80::71";
