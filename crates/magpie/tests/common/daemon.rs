@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use magpie_control::{Client, Event, EventKind, Host, HostState, Status, Watch};
-use magpie_testnet::Node;
+use magpie_control::{Client, Event, EventKind, Host, HostState, Name, RouteState, Status, Watch};
+use magpie_testnet::{Node, wait_for};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, PidfdFlags, Signal};
 
@@ -147,6 +147,11 @@ impl Magpie {
         Ok(Client::connect(&self.control())?.hosts()?)
     }
 
+    /// The names that it has seen.
+    pub(crate) fn names(&self) -> Result<Vec<Name>, Box<dyn Error>> {
+        Ok(Client::connect(&self.control())?.names()?)
+    }
+
     /// What happens from now on. Take it before bringing about what is to be awaited.
     pub(crate) fn watch(&self) -> Result<Watch, Box<dyn Error>> {
         Ok(Client::connect(&self.control())?.watch()?)
@@ -217,6 +222,20 @@ impl Magpie {
                 is_it.then_some(())
             })?;
         }
+    }
+
+    /// Waits until the kernel has a route to the host with this address on `link`.
+    pub(crate) fn await_route(
+        &self,
+        address: std::net::Ipv6Addr,
+        link: &str,
+    ) -> Result<(), Box<dyn Error>> {
+        wait_for(LIMIT, &format!("a route to {address} on {link}"), || {
+            let hosts = self.hosts().ok()?;
+            let host = hosts.iter().find(|host| host.address == address && host.link == link)?;
+            (host.route == RouteState::Installed).then_some(())
+        })?;
+        Ok(())
     }
 
     /// Asks it to stop, and waits until it has.

@@ -106,7 +106,7 @@ fn browsing_is_quick() -> Outcome {
         let (mut above, mut below) =
             (place.speaker("above", "up", 11)?, place.speaker("below", "down", 41)?);
         let mut took = Vec::new();
-        for round in 0..20_u8 {
+        for round in 0..25_u8 {
             let name = format!("pi-{round}.local");
             for family in FAMILIES {
                 let kind = [kind::A, kind::AAAA][family];
@@ -128,12 +128,13 @@ fn browsing_is_quick() -> Outcome {
             }
         }
         took.sort();
-        let (median, worst) = (took[took.len() / 2], took[took.len() - 1]);
+        let (median, high) = (took[took.len() / 2], took[took.len() * 99 / 100 - 1]);
         let who = if original { "avahi-daemon" } else { "Magpie" };
-        reports.push(format!("{who}: median {median:?}, worst {worst:?} of {}", took.len()));
+        let count = took.len();
+        reports.push(format!("{who}: median {median:?}, 99th percentile {high:?} of {count}"));
         if !original {
-            // Other tests compete for the processor.
-            assert!(median < Duration::from_millis(20), "{reports:?}");
+            // Other tests compete for the processor: what that does to the slowest says nothing.
+            assert!(median < Duration::from_millis(5), "{reports:?}");
         }
     }
     eprintln!("added latency of {}", reports.join("; "));

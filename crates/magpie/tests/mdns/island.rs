@@ -2,17 +2,20 @@
 //! addresses out of a /76 of the home network, the configuration that ndppd had, and names.
 
 use std::error::Error;
-use std::fs;
+use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use magpie_control::Name;
 use magpie_sys::netlink::{AddressFlags, NewAddress, Route};
 use magpie_testnet::peers::{
     Avahi, AvahiOptions, Family, Peer, Resolved, ResolvedOptions, Service,
 };
 use magpie_testnet::{
-    Bridge, Host, HostOptions, Node, RouterAdvertiser, RouterAdvertiserOptions, connect,
+    Bridge, Host, HostOptions, Node, RouterAdvertiser, RouterAdvertiserOptions, connect, wait_for,
 };
 
 use crate::common::{AccessPoint, Folder, LIMIT, Magpie, Outcome};
@@ -49,6 +52,8 @@ fn the_island() -> Outcome {
     let arguments = ["--compat", "ndppd", "--mdns", "-c"].map(Into::into);
     let arguments = arguments.into_iter().chain([config.into_os_string()]);
     let magpie = Magpie::run(&island.gateway, arguments)?;
+    let events = folder.path("events");
+    let mut watching = watch(&island.gateway, &magpie, &events)?;
 
     let listeners: Vec<_> = island.workers.iter().map(listen).collect::<Result<_, _>>()?;
     for (number, listener) in (1..).zip(&listeners) {
@@ -82,12 +87,58 @@ fn the_island() -> Outcome {
 
     let hosts = magpie.hosts()?;
     let host = hosts.iter().find(|host| host.address == IpAddr::from(worker_address(1)));
-    assert!(host.is_some_and(|host| host.link == "eth0"), "{hosts:?}");
+    let host = host.ok_or_else(|| format!("{hosts:?}"))?;
+    assert_eq!((host.link.as_str(), host.names.as_slice()), ("eth0", &["pi-41.local".into()][..]));
+    let names = magpie.names()?;
+    let is_record =
+        |name: &&Name| name.name == "pi-41.local" && name.address == Some(worker_address(1).into());
+    let name = names.iter().find(is_record).ok_or_else(|| format!("{names:?}"))?;
+    assert_eq!((name.record_type.as_str(), name.link.as_str()), ("AAAA", "eth0"));
+    let to: Vec<_> = name.to.iter().map(|to| (to.link.as_str(), to.verdict.as_str())).collect();
+    assert_eq!(to, [("wlan0", "passed")]);
+    // And as people ask for it.
+    for (command, expected) in [
+        (&["hosts"][..], &["2001:db8:abc:123:41::1", "pi-41.local"][..]),
+        (&["names", "pi-41"], &["pi-41.local", "2001:db8:abc:123:41::1", "passed"]),
+    ] {
+        let output = ask(&island.gateway, &magpie, command)?.output()?;
+        let shown = String::from_utf8(output.stdout)?;
+        let is_shown = |line: &str| expected.iter().all(|word| line.contains(word));
+        assert!(
+            shown.lines().any(is_shown),
+            "{command:?} shows no line with {expected:?}: {shown}"
+        );
+    }
+    let seen = wait_for(LIMIT, "the name among the events", || {
+        let text = fs::read_to_string(&events).ok()?;
+        let is_it =
+            |line: &&str| line.contains("\"name-seen\"") && line.contains("\"pi-41.local\"");
+        text.lines().find(is_it).map(str::to_owned)
+    })?;
+    assert!(seen.contains("\"eth0\""), "{seen}");
     magpie.stop()?;
+    watching.wait()?;
     let traffic = island.point.stop()?;
     assert!(traffic.foreign.is_empty(), "Wi-Fi would have dropped {:?}", traffic.foreign);
     assert!(traffic.echoed > 0 && traffic.converted > 0, "{traffic:?}");
     Ok(())
+}
+
+/// A command to the daemon.
+fn ask(node: &Node, magpie: &Magpie, arguments: &[&str]) -> Result<Command, Box<dyn Error>> {
+    let mut command = Magpie::command(node)?;
+    command.args(arguments).arg("--control").arg(magpie.control());
+    Ok(command)
+}
+
+/// `magpie events`, which ends with the daemon, into a file.
+fn watch(node: &Node, magpie: &Magpie, file: &Path) -> Result<Child, Box<dyn Error>> {
+    let mut command = ask(node, magpie, &["events", "--json"])?;
+    let child = command.stdout(File::create(file)?).spawn()?;
+    wait_for(LIMIT, "the watch to begin", || {
+        fs::read_to_string(file).ok()?.contains("subscribed").then_some(())
+    })?;
+    Ok(child)
 }
 
 fn missing(name: &str, magpie: &Magpie) -> Box<dyn Error> {

@@ -12,6 +12,7 @@ mod island;
 mod keeping;
 mod loops;
 mod message;
+mod others;
 mod place;
 mod questions;
 mod reach;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         addresses::scenarios(),
         reach::scenarios(),
         keeping::scenarios(),
+        others::scenarios(),
     ];
     // They mostly wait for the timers of the standard.
     common::run_all(groups.into_iter().flatten(), 8)

@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use magpie_testnet::peers::{Avahi, AvahiOptions, Family, Peer};
-use magpie_testnet::{Frame, Tester, connect};
+use magpie_testnet::{Frame, Node, Tester, connect};
 use magpie_wire::dns::kind;
 
-use crate::common::{LIMIT, Outcome};
+use crate::common::{LIMIT, Outcome, answer_for, is_search_for};
 use crate::message::{Draft, Rec};
 use crate::place::{Place, SILENCE, SOON, address4, address6, files, magpie, magpie_with};
 use crate::speaker::{FAMILIES, V6};
@@ -59,35 +59,69 @@ fn only_what_can_be_reached() -> Outcome {
 fn the_first_packet() -> Outcome {
     let place = Place::new()?;
     let (inner, outer) = (place.host("inner", "down", 41)?, place.host("outer", "up", 11)?);
+    let unnamed = place.host("unnamed", "down", 42)?;
     let files = files(Peer::Avahi)?;
     let _inner = Avahi::start(&inner, &files, &AvahiOptions::new("pi-41"))?;
     let outer_avahi = Avahi::start(&outer, &files, &AvahiOptions::new("laptop"))?;
-    let listener = {
-        let _inside = inner.enter()?;
-        TcpListener::bind((Ipv6Addr::UNSPECIFIED, PORT))?
-    };
     let magpie = magpie_with(&place.gateway, "")?;
-    let mut wire = Tester::attach(&place.gateway, "wan")?;
 
     let found = outer_avahi.resolve("pi-41.local", Family::V6)?.ok_or("nobody answers")?;
     assert_eq!(found, address6(41));
-    let start = Instant::now();
-    let stream = {
-        let _inside = outer.enter()?;
-        TcpStream::connect_timeout(&SocketAddr::new(found, PORT), LIMIT)?
-    };
-    let took = start.elapsed();
-    listener.accept()?;
-    drop(stream);
-    let frames = wire.collect(Duration::from_millis(100))?;
-    let requests = frames.iter().filter(|frame| is_syn(frame)).count();
-    eprintln!("connected in {took:?} after the name was found, with {requests} request(s)");
-    assert_eq!(requests, 1, "the first one was lost");
-    assert!(took < Duration::from_millis(900), "{took:?}");
-    magpie.await_host(address6(41), "lan")?;
+    // Nobody has talked to it yet.
+    magpie.await_route(address6(41), "lan")?;
+    let named = Connection::make(&place.gateway, &outer, &inner, address6(41))?;
+    // Who was not asked for by name has to be looked for first.
+    let other = Connection::make(&place.gateway, &outer, &unnamed, address6(42))?;
+    eprintln!("after the name was found: {named:?}; an address without a name: {other:?}");
+    assert_eq!(named.requests, 1, "the first one was lost");
+    assert!(named.took < Duration::from_millis(900), "{named:?}");
+    assert_eq!(named.searches, 0, "the host was not known");
+    assert!(other.searches > 0, "this test would not notice");
     magpie.stop()?;
     Ok(())
 }
+
+/// What it took to connect.
+#[derive(Debug)]
+struct Connection {
+    took: Duration,
+    /// Packets that asked for the connection.
+    requests: usize,
+    /// Times that the gateway looked for the host on its link before it answered for it.
+    searches: usize,
+}
+
+impl Connection {
+    /// Connects to a host behind the gateway.
+    fn make(gateway: &Node, from: &Node, to: &Node, address: Ipv6Addr) -> Result<Self, Failure> {
+        let listener = {
+            let _inside = to.enter()?;
+            TcpListener::bind((Ipv6Addr::UNSPECIFIED, PORT))?
+        };
+        let (mut wan, mut lan) = (Tester::attach(gateway, "wan")?, Tester::attach(gateway, "lan")?);
+        wan.set_outgoing(true);
+        lan.set_outgoing(true);
+        let start = Instant::now();
+        let stream = {
+            let _inside = from.enter()?;
+            TcpStream::connect_timeout(&SocketAddr::new(address.into(), PORT), LIMIT)?
+        };
+        let took = start.elapsed();
+        listener.accept()?;
+        drop(stream);
+        let frames = wan.collect(Duration::from_millis(100))?;
+        let requests = frames.iter().filter(|frame| !frame.outgoing && is_syn(frame)).count();
+        let is_answer = |frame: &&Frame| frame.outgoing && answer_for(frame, address).is_some();
+        let answered = frames.iter().find(is_answer).ok_or("nobody answered for the host")?;
+        let searches = lan.collect(Duration::ZERO)?;
+        let searches = searches.iter().filter(|frame| {
+            frame.outgoing && frame.time_ns < answered.time_ns && is_search_for(frame, address)
+        });
+        Ok(Self { took, requests, searches: searches.count() })
+    }
+}
+
+type Failure = Box<dyn std::error::Error>;
 
 /// Whether a frame asks for a TCP connection over IPv6.
 fn is_syn(frame: &Frame) -> bool {
