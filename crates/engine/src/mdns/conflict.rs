@@ -7,7 +7,8 @@
 //!   true elsewhere, or it takes that for another host's claim and renames itself. Either its
 //!   link-layer address is the same, or it began to speak on both at once: hosts begin on all their
 //!   links at the same time, with probes. Answers at the same time say nothing: who asks is answered
-//!   at once by everybody.
+//!   at once by everybody. Only some hosts answer on one link the probe that they have just sent on
+//!   the other, before their probe there: so who answers a probe is given time for one.
 //! - *Two hosts*: one of them has to take another name, or both are kept apart.
 
 use std::collections::BTreeMap;
@@ -23,6 +24,10 @@ use crate::{Instant, LinkId};
 /// Hosts begin on all their links within this time: each after a random delay of 250 ms at most (RFC
 /// 6762 section 8.1). Who waits for another host to be done with its probes begins later.
 const AT_ONCE: Duration = Duration::from_millis(500);
+/// How long who answers a probe has to probe as well, if it is the host that sent it. Less than the
+/// 500 ms after which the last probe comes (RFC 6762 section 8.1): another host that has the name
+/// must be heard then.
+const FOLLOWS_WITHIN: Duration = Duration::from_millis(400);
 /// How long two hosts with one name have to settle that between them, before observers are told.
 /// Probing and announcing again takes less.
 const SETTLING_TIME: Duration = Duration::from_secs(3);
@@ -114,6 +119,7 @@ impl Claims {
         let Assertion { link, station, content, life } = assertion;
         let until = now + life.unwrap_or(PROBE_LIFE).min(LONGEST_LIFE);
         let key = (Packed::key(name), link);
+        let was_answer = life.is_none() && self.was_answer(&key, now);
         let was_alive = match self.claims.get_mut(&key) {
             Some(claim) => {
                 let was_alive = claim.is_alive(now);
@@ -124,8 +130,12 @@ impl Claims {
                 }
                 if claim.station != station && !is_repeated {
                     *claim = Claim::new(station, life.is_none(), now);
-                } else if claim.station == station && !was_alive && life.is_none() {
-                    claim.probe_again(now);
+                } else if claim.station == station && !claim.is_probed && life.is_none() {
+                    if !was_alive {
+                        (claim.is_probed, claim.since) = (true, now);
+                    } else if was_answer && now.since(claim.since) < FOLLOWS_WITHIN {
+                        claim.is_probed = true;
+                    }
                 }
                 claim.hold(content, until, now);
                 if life.is_some_and(|life| !life.is_zero()) {
@@ -189,13 +199,23 @@ impl Claims {
         let is_late = there.missed.is_none_or(|missed| now.since(missed) < CATCHING_UP);
         if !here.is_alive(now) || here.shares_with(there, now) {
             Other::Nobody
-        } else if is_station(here.station.lladdr, there.station.lladdr) || here.began_with(there) {
+        } else if is_station(here.station.lladdr, there.station.lladdr)
+            || here.began_with(there, now)
+        {
             if is_there || is_late { Other::SameHost } else { Other::Nobody }
         } else if is_there {
             Other::Stranger
         } else {
             Other::Nobody
         }
+    }
+
+    /// Whether what began a claim may have been the answer to a probe on another link.
+    fn was_answer(&self, key: &(Packed, LinkId), now: Instant) -> bool {
+        let Some(claim) = self.claims.get(key) else { return false };
+        let others = self.elsewhere(key, now);
+        let mut others = others.iter().filter_map(|link| self.claims.get(&(key.0.clone(), *link)));
+        others.any(|other| other.is_probed && claim.since.since(other.since) <= AT_ONCE)
     }
 
     /// Returns the other links where the name is remembered.
@@ -251,17 +271,14 @@ impl Claim {
         Self { station, since: now, is_probed, asserted: None, contents, missed: None }
     }
 
-    /// Its station begins anew; only now it shows with whom.
-    fn probe_again(&mut self, now: Instant) {
-        if !self.is_probed {
-            (self.is_probed, self.since) = (true, now);
-        }
-    }
-
     /// Whether both began as one host does on two links.
-    fn began_with(&self, other: &Self) -> bool {
+    fn began_with(&self, other: &Self, now: Instant) -> bool {
+        let is_in_time = |claim: &Self| claim.is_probed || now.since(claim.since) < FOLLOWS_WITHIN;
         let apart = self.since.since(other.since).max(other.since.since(self.since));
-        self.is_probed && other.is_probed && apart <= AT_ONCE
+        (self.is_probed || other.is_probed)
+            && is_in_time(self)
+            && is_in_time(other)
+            && apart <= AT_ONCE
     }
 
     fn is_alive(&self, now: Instant) -> bool {
@@ -391,6 +408,28 @@ mod tests {
         assert_eq!(table.other(1_010), Other::Stranger);
         table.note(HERE, 1, 10, LIFE, 4_000);
         assert_eq!(table.note(THERE, 2, 20, LIFE, 4_005), Some(HERE));
+    }
+
+    #[test]
+    fn who_answers_a_probe_and_probes_itself_is_one_host() {
+        let mut table = Table::new();
+        table.note(HERE, 1, 10, PROBE, 0);
+        table.note(THERE, 2, 20, LIFE, 2);
+        assert_eq!(table.other(2), Other::SameHost);
+        table.note(THERE, 2, 20, PROBE, 200);
+        table.note(HERE, 1, 10, LIFE, 1_000);
+        table.note(THERE, 2, 20, LIFE, 1_200);
+        assert_eq!(table.other(1_200), Other::SameHost);
+
+        // Who has the name just answers, and is heard before the last probe is over.
+        let mut table = Table::new();
+        table.note(HERE, 1, 10, PROBE, 0);
+        table.note(THERE, 2, 20, LIFE, 2);
+        table.note(HERE, 1, 10, PROBE, 250);
+        table.note(HERE, 1, 10, PROBE, 500);
+        assert_eq!(table.other(500), Other::Stranger);
+        table.note(THERE, 2, 20, PROBE, 510);
+        assert_eq!(table.other(510), Other::Stranger);
     }
 
     #[test]

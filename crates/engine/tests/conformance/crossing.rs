@@ -247,6 +247,18 @@ fn mdn_03_a_host_on_both_links_hears_nothing_of_itself() {
     let events = names.name_events();
     let conflicts = events.iter().filter(|event| matches!(event, NameEvent::Conflict { .. }));
     assert_eq!(conflicts.count(), 0);
+    // It answers its own probe before it probes on the other link.
+    let mut answering = Names::open();
+    answering.says(UPPER, &format!("{PROBE}2"));
+    assert_eq!(answering.sent().len(), 1);
+    answering.bench.advance_ms(1);
+    answering.says(LOWER, "response; an pi.local AAAA 120! 2001:db8:1::71");
+    answering.bench.advance_ms(190);
+    answering.says(LOWER, &format!("{PROBE}1"));
+    assert_eq!(answering.sent(), [""; 0]);
+    let announced = answering.becomes(UPPER, "response; an pi.local AAAA 120! 2001:db8:1::72");
+    assert_eq!(announced, [""; 0]);
+
     let verdicts: Vec<_> = names.bench.names().into_iter().flat_map(|view| view.verdicts).collect();
     assert_eq!(verdicts, [(DN, Verdict::DualHomed), (UP, Verdict::DualHomed)]);
 }
@@ -297,6 +309,24 @@ fn two_hosts_with_one_name_are_reported_if_neither_gives_way() {
         assert_eq!(names.becomes(UPPER, goodbye), [format!("dn6 {goodbye}")]);
         assert_eq!(names.becomes(LOWER, first), [format!("up6 {first}")]);
     }
+}
+
+#[test]
+fn who_had_a_name_before_defends_it_in_time() {
+    let mut names = Names::open();
+    let owned = "response; an pi.local AAAA 120! 2001:db8:1::71";
+    // The first that is heard of its owner is the answer to another host's probe.
+    names.says(UPPER, &format!("{PROBE}2"));
+    assert_eq!(names.sent().len(), 1);
+    for _ in 0..2 {
+        names.says(LOWER, owned);
+        names.bench.advance_ms(250);
+        names.sent();
+        names.says(UPPER, &format!("{PROBE}2"));
+    }
+    assert_eq!(names.sent().len(), 1, "the last probe");
+    names.says(LOWER, owned);
+    assert_eq!(names.sent(), [format!("up6 {owned}")]);
 }
 
 #[test]
