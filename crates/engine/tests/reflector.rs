@@ -8,6 +8,7 @@ mod corpus;
 mod fuzz;
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -30,6 +31,13 @@ const BARE: LinkId = LinkId(4);
 const SSDP: (Ipv4Addr, u16) = (Ipv4Addr::new(239, 255, 255, 250), 1900);
 /// Octets of an Ethernet header.
 const ETHERNET_LEN: usize = 14;
+/// What was said lately, and who said it: more than the tables for that hold together.
+const MOST_SAID: usize = 12_000;
+/// What waits: likewise.
+const MOST_WAITING: usize = 500;
+/// Processor time that a packet may take, in a build without optimization. What takes so long is out
+/// of all proportion.
+const LONGEST: Duration = Duration::from_millis(500);
 
 /// A relay, and those who talk to it.
 struct Rig {
@@ -44,6 +52,7 @@ struct Rig {
     pieces: BTreeMap<LinkId, Vec<u8>>,
     began: Instant,
     messages: u64,
+    longest: Duration,
 }
 
 #[test]
@@ -51,6 +60,7 @@ fn what_is_reflected_is_understood_by_all() {
     let messages = corpus::messages();
     let mut reflected = 0;
     let mut runs = 0;
+    let mut longest = Duration::ZERO;
     fuzz::fuzz(1_500, |rng| {
         let mut rig = Rig::new(settings(rng), rng);
         for _ in 0..rng.usize(1..40) {
@@ -59,8 +69,10 @@ fn what_is_reflected_is_understood_by_all() {
         rig.wait(Duration::from_secs(15));
         rig.check_memory();
         reflected += rig.messages;
+        longest = longest.max(rig.longest);
         runs += 1;
     });
+    println!("{reflected} messages sent in {runs} runs; {longest:?} at most for one packet");
     assert!(reflected > runs, "{reflected} messages in {runs} runs: hardly anything crosses");
 }
 
@@ -79,6 +91,7 @@ impl Rig {
             pieces: BTreeMap::new(),
             began: now,
             messages: 0,
+            longest: Duration::ZERO,
         };
         rig.handle(Input::Kernel(KernelEvent::Overrun));
         for (link, member) in LINKS.into_iter().zip(0..) {
@@ -130,10 +143,10 @@ impl Rig {
                 self.handle(Input::Datagram { link, bytes: &frame });
             }
             _ => {
-                let payload = if rng.u8(..8) == 0 {
-                    service_discovery(rng)
-                } else {
-                    fuzz::message(messages, rng)
+                let payload = match rng.u8(..16) {
+                    0 | 1 => service_discovery(rng),
+                    2 => crowd(rng),
+                    _ => fuzz::message(messages, rng),
                 };
                 self.say_anew(link, &payload, rng);
             }
@@ -205,7 +218,10 @@ impl Rig {
     }
 
     fn handle(&mut self, input: Input<'_>) {
+        let start = busy();
         self.engine.handle(input, self.now);
+        self.longest = self.longest.max(busy().saturating_sub(start));
+        assert!(self.longest < LONGEST, "{:?} for one packet", self.longest);
         self.drain();
     }
 
@@ -300,6 +316,9 @@ impl Rig {
         let Some(mdns) = &self.config.mdns else { return };
         let names = self.engine.names(self.now).count();
         assert!(names <= mdns.limits.names_per_link * LINKS.len(), "{names} records");
+        let sizes = self.engine.sizes();
+        assert!(sizes.names <= mdns.limits.names_per_link * LINKS.len(), "{sizes:?}");
+        assert!(sizes.said <= MOST_SAID && sizes.waiting <= MOST_WAITING, "{sizes:?}");
         assert!(self.engine.bindings(self.now).count() <= self.config.limits.bindings);
     }
 }
@@ -392,7 +411,7 @@ fn settings(rng: &mut Rng) -> Mdns {
             .filter(|_| rng.bool())
             .collect(),
         limits: MdnsLimits {
-            names_per_link: rng.usize(1..200),
+            names_per_link: if rng.u8(..4) == 0 { 4_096 } else { rng.usize(1..200) },
             packets_per_second: rng.u32(1..300),
             packets_per_source: rng.u32(1..300),
             legacy_per_source: rng.usize(1..16),
@@ -426,6 +445,56 @@ fn service_discovery(rng: &mut Rng) -> Vec<u8> {
     let mut octets = rng.choice(texts).unwrap().as_bytes().to_vec();
     let other = octets.clone();
     fuzz::tamper(&mut octets, &other, rng);
+    octets
+}
+
+/// Processor time that this thread has used (the first number in its schedstat, in nanoseconds).
+fn busy() -> Duration {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(text.split_whitespace().next().unwrap().parse().unwrap())
+}
+
+/// A message with as many questions or records as fit, all of one name.
+fn crowd(rng: &mut Rng) -> Vec<u8> {
+    const NAME: [u8; 2] = [0xc0, 12];
+    let mut octets = vec![0; 12];
+    octets.extend(b"\x05pi-41\x05local\0");
+    let is_response = rng.bool();
+    let kinds = [kind::A, kind::AAAA, kind::NSEC, kind::PTR, kind::TXT, kind::SRV, 65];
+    let only = rng.bool().then(|| *rng.choice(&kinds).unwrap());
+    let most = rng.usize(1..1_500);
+    let mut count = 0_u16;
+    // The first of them has the name that the others point to.
+    while usize::from(count) < most && octets.len() < MAX_LEN - 50 {
+        if count > 0 {
+            octets.extend(NAME);
+        }
+        let kind = only.unwrap_or_else(|| *rng.choice(&kinds).unwrap());
+        octets.extend(kind.to_be_bytes());
+        octets.extend(if is_response && rng.bool() { [0x80, 1] } else { [0, 1] });
+        count += 1;
+        if !is_response {
+            continue;
+        }
+        octets.extend(rng.u32(..200).to_be_bytes());
+        let data = match kind {
+            kind::A => [192, 0, 2, rng.u8(..)].to_vec(),
+            kind::AAAA => {
+                Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, rng.u16(..)).octets().to_vec()
+            }
+            kind::NSEC => [NAME.as_slice(), &[0, 4, 0x40, 0, 0, 8]].concat(),
+            kind::PTR => [&[1, rng.u8(b'a'..=b'z')], NAME.as_slice()].concat(),
+            kind::SRV => [&[0, 0, 0, 0, 0, rng.u8(..)], NAME.as_slice()].concat(),
+            _ => vec![1, rng.u8(..)],
+        };
+        octets.extend(u16::try_from(data.len()).unwrap().to_be_bytes());
+        octets.extend(data);
+    }
+    if is_response {
+        octets[2] = 0x84;
+    }
+    let at = if is_response { 6 } else { 4 };
+    octets[at..at + 2].copy_from_slice(&count.to_be_bytes());
     octets
 }
 
