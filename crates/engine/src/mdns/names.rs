@@ -24,6 +24,11 @@ const SHORTEST_TARGET: Duration = Duration::from_secs(75);
 const DATA_SHOWN: usize = 96;
 /// Records of one name and type that the cache-flush bit is applied to.
 const MOST_FLUSHED: usize = 64;
+/// How many addresses of one name, names of one address, or subtypes of one instance are looked at
+/// for a decision: nobody has more, and a packet may hold many that ask for it.
+const MOST_WEIGHED: usize = 32;
+/// The same of the instances of a type, of which there are many in a large network.
+const MOST_INSTANCES: usize = 256;
 /// How often what has ended is looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -220,7 +225,7 @@ impl Names {
         self.targets.until(&(Packed::key(host), from, to)).is_some_and(|until| until > now)
     }
 
-    /// Returns the subtypes that list an instance on a link (RFC 6763 section 7.1).
+    /// Returns the subtypes that list an instance on a link (RFC 6763 section 7.1); of too many, some.
     pub(super) fn subtypes_of(
         &self,
         instance: &Name<'_>,
@@ -232,23 +237,25 @@ impl Names {
         numbers
             .into_iter()
             .flatten()
+            .take(MOST_WEIGHED)
             .filter_map(move |number| table?.alive(*number, now).map(|entry| &entry.name))
     }
 
-    /// Returns the instances of a service type on a link.
+    /// Returns the instances of a service type on a link; of too many, some.
     pub(super) fn instances_of(
         &self,
         service: &Name<'_>,
         link: LinkId,
         now: Instant,
     ) -> impl Iterator<Item = &Packed> {
-        self.entries_of(service, kind::PTR, link, now).filter_map(|entry| match &entry.says {
+        let entries = self.entries_of(service, kind::PTR, link, now, MOST_INSTANCES);
+        entries.filter_map(|entry| match &entry.says {
             Says::Pointer(instance) => Some(instance),
             Says::Address(_) | Says::Other => None,
         })
     }
 
-    /// Returns the addresses of a host on a link, as far as they are of one kind.
+    /// Returns the addresses of a host on a link, as far as they are of one kind; of too many, some.
     pub(super) fn addresses_of(
         &self,
         host: &Name<'_>,
@@ -256,10 +263,11 @@ impl Names {
         link: LinkId,
         now: Instant,
     ) -> impl Iterator<Item = IpAddr> {
-        self.entries_of(host, kind, link, now).filter_map(|entry| entry.says.address())
+        let entries = self.entries_of(host, kind, link, now, MOST_WEIGHED);
+        entries.filter_map(|entry| entry.says.address())
     }
 
-    /// Returns the names of an address and the links on which they are its names.
+    /// Returns the names of an address and the links on which they are its names; of too many, some.
     pub(crate) fn names_of(
         &self,
         address: IpAddr,
@@ -268,7 +276,7 @@ impl Names {
         let first = RecordId { link: LinkId(0), number: 0 };
         let last = RecordId { link: LinkId(u32::MAX), number: u64::MAX };
         let ids = self.by_address.range((address, first)..=(address, last));
-        ids.filter_map(move |(_, id)| {
+        ids.take(MOST_WEIGHED).filter_map(move |(_, id)| {
             let entry = self.tables.get(&id.link)?.alive(id.number, now)?;
             Some((id.link, &entry.name))
         })
@@ -328,12 +336,13 @@ impl Names {
         kind: u16,
         link: LinkId,
         now: Instant,
+        most: usize,
     ) -> impl Iterator<Item = &Entry> {
         let table = self.tables.get(&link);
         let records = table.and_then(|table| table.by_name.get(&Packed::key(name)));
         let records =
             records.into_iter().flat_map(move |all| all.range((kind, 0)..=(kind, u64::MAX)));
-        records.filter_map(move |(_, number)| table?.alive(*number, now))
+        records.take(most).filter_map(move |(_, number)| table?.alive(*number, now))
     }
 
     fn sweep(&mut self, link: LinkId, now: Instant) {
@@ -641,6 +650,30 @@ mod tests {
         names.forget_sender(HERE, sender(1));
         assert_eq!((names.len(), names.by_address.len()), (0, 0));
         assert!(names.tables[&HERE].by_name.is_empty());
+    }
+
+    #[test]
+    fn no_decision_takes_more_work_than_there_is_reason_for() {
+        let mut names = Names::new(10_000);
+        for number in 0..2_000 {
+            let mut one = address("pi.local", &format!("2001:db8::{number:x}"));
+            one.cache_flush = false;
+            observe(&mut names, &one, at(0));
+            observe(&mut names, &address(&format!("pi-{number}.local"), "192.0.2.1"), at(0));
+        }
+        for number in 0..2_000 {
+            let instance = format!("{number}._ipp._tcp.local");
+            observe(&mut names, &ptr("_ipp._tcp.local", &instance), at(0));
+            let subtype = format!("_{number}._sub._ipp._tcp.local");
+            observe(&mut names, &ptr(&subtype, "a._ipp._tcp.local"), at(0));
+        }
+        let ip: IpAddr = "192.0.2.1".parse().unwrap();
+        let host = name("pi.local");
+        assert_eq!(names.addresses_of(&host, kind::AAAA, HERE, at(0)).count(), MOST_WEIGHED);
+        assert_eq!(names.names_of(ip, at(0)).count(), MOST_WEIGHED);
+        let (service, instance) = (name("_ipp._tcp.local"), name("a._ipp._tcp.local"));
+        assert_eq!(names.instances_of(&service, HERE, at(0)).count(), MOST_INSTANCES);
+        assert_eq!(names.subtypes_of(&instance, HERE, at(0)).count(), MOST_WEIGHED);
     }
 
     #[test]

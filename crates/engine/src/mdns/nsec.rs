@@ -19,13 +19,17 @@ pub(super) enum Fate {
 }
 
 impl Fate {
-    /// Sums up what becomes of each.
+    /// Sums up what becomes of each, as far as it takes to know.
     pub(super) fn of(verdicts: impl Iterator<Item = Result<(), Verdict>>) -> Self {
-        verdicts.fold(Self::Unknown, |fate, verdict| match (fate, verdict) {
-            (Self::Crosses, _) | (_, Ok(())) => Self::Crosses,
-            (Self::Unknown, Err(why)) => Self::Withheld(why),
-            (withheld @ Self::Withheld(_), Err(_)) => withheld,
-        })
+        let mut fate = Self::Unknown;
+        for verdict in verdicts {
+            match (fate, verdict) {
+                (_, Ok(())) => return Self::Crosses,
+                (Self::Unknown, Err(why)) => fate = Self::Withheld(why),
+                (_, Err(_)) => {}
+            }
+        }
+        fate
     }
 }
 
@@ -98,6 +102,7 @@ mod tests {
         let withheld = || Err(Verdict::LinkScoped);
         assert_eq!(Fate::of([].into_iter()), Fate::Unknown);
         assert_eq!(Fate::of([withheld(), withheld()].into_iter()), SCOPED);
-        assert_eq!(Fate::of([withheld(), Ok(()), withheld()].into_iter()), Fate::Crosses);
+        let beyond = std::iter::from_fn(|| panic!("that is enough"));
+        assert_eq!(Fate::of([withheld(), Ok(())].into_iter().chain(beyond)), Fate::Crosses);
     }
 }
