@@ -367,6 +367,9 @@ impl Engine {
             return;
         }
         let (link, lladdr) = (binding.link, binding.lladdr);
+        // That a name points there does not make a host of it.
+        let is_rumor = binding.confirmed.is_none() && binding.evidence == Evidence::Name;
+        let budget = if is_rumor { Budget::Unknown } else { Budget::Known };
         let (most, interval) = match lladdr {
             Some(_) if fresh && sent < FRESH_PROBES => (u8::MAX, FRESH_PROBE_TIMER),
             Some(_) if fresh => (FRESH_PROBES + MAX_UNICAST_SOLICIT, PROBE_TIMER),
@@ -378,7 +381,7 @@ impl Engine {
         }
         let asked = match lladdr {
             Some(lladdr) => self.solicit_unicast(link, target, lladdr, now),
-            None => self.solicit_multicast(link, target, Budget::Known, now),
+            None => self.solicit_multicast(link, target, budget, now),
         };
         let can_ask = self.links.get(&link).is_some_and(Link::can_ask);
         let busy_wait = self.busy_wait();

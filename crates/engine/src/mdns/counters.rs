@@ -29,6 +29,8 @@ pub enum NameDiscard {
     Excessive,
     /// Its sender sends too many packets.
     SenderRate,
+    /// Too many packets come in on the link.
+    ArrivalRate,
     /// Too many packets go out on the link.
     LinkRate,
     /// This host has no address to send from.
@@ -56,7 +58,7 @@ pub enum NameDiscard {
 
 impl NameDiscard {
     /// Every reason, in the order of their discriminants.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::LinkDown,
         Self::Own,
         Self::Unicast,
@@ -66,6 +68,7 @@ impl NameDiscard {
         Self::Repeated,
         Self::Excessive,
         Self::SenderRate,
+        Self::ArrivalRate,
         Self::LinkRate,
         Self::NoSource,
         Self::TooLarge,
@@ -91,6 +94,7 @@ impl NameDiscard {
             Self::Repeated => "repeated",
             Self::Excessive => "excessive",
             Self::SenderRate => "sender-rate",
+            Self::ArrivalRate => "arrival-rate",
             Self::LinkRate => "link-rate",
             Self::NoSource => "no-source",
             Self::TooLarge => "too-large",

@@ -30,18 +30,48 @@ pub(crate) struct Draft<'m, 'a> {
     pub(crate) records: Vec<(Section, Cow<'m, Record<'a>>)>,
 }
 
+/// One of the messages that a draft takes, and what it and those before hold together.
+#[derive(Debug)]
+struct Part {
+    octets: Vec<u8>,
+    questions: usize,
+    records: usize,
+}
+
+/// How much of a draft went out: what stands first in it.
+#[derive(Debug, Default)]
+pub(crate) struct Sent {
+    /// So many of its questions.
+    pub(crate) questions: usize,
+    records: usize,
+    too_large: Vec<usize>,
+}
+
+impl Sent {
+    /// Whether any of it went out.
+    pub(crate) fn is_any(&self) -> bool {
+        self.questions + self.records > 0
+    }
+
+    /// Whether one of its records went out.
+    pub(crate) fn has_record(&self, place: usize) -> bool {
+        place < self.records && !self.too_large.contains(&place)
+    }
+}
+
 impl Draft<'_, '_> {
     pub(crate) fn is_empty(&self) -> bool {
         self.questions.is_empty() && self.records.is_empty()
     }
 
     /// Writes it into as few messages as hold it, none longer than `limit` but those of a single
-    /// record that fits no other; returns them with the number of records that fit nowhere.
+    /// record that fits no other; returns them with the places of the records that fit nowhere.
     ///
     /// Of a query that takes several, all but the last say that more known answers follow (RFC 6762
     /// section 7.2). What hosts intend to use belongs to their questions, so that a probe is never
-    /// divided.
-    pub(crate) fn compose(&self, limit: usize, largest: usize) -> (Vec<Vec<u8>>, usize) {
+    /// divided. What accompanies answers in a response stands for itself where it is divided from
+    /// them.
+    fn compose(&self, limit: usize, largest: usize) -> (Vec<Part>, Vec<usize>) {
         let is_probe = self.records.iter().any(|(section, _)| *section == Section::Authority);
         let limit = if is_probe { largest } else { limit };
         let whole = self.pack(limit, largest, usize::MAX);
@@ -52,45 +82,51 @@ impl Draft<'_, '_> {
     }
 
     /// `last` is the number of the message whose header is as it should be at the end.
-    fn pack(&self, limit: usize, largest: usize, last: usize) -> (Vec<Vec<u8>>, usize) {
-        let mut messages = Vec::new();
-        let mut too_large = 0;
-        let header = |number: usize| {
+    fn pack(&self, limit: usize, largest: usize, last: usize) -> (Vec<Part>, Vec<usize>) {
+        let mut parts: Vec<Part> = Vec::new();
+        let mut too_large = Vec::new();
+        let begin = |number: usize, limit: usize| {
             let follows = last != usize::MAX && number < last;
-            Header { is_truncated: self.header.is_truncated || follows, ..self.header }
+            let is_truncated = self.header.is_truncated || follows;
+            Composer::new(Header { is_truncated, ..self.header }, limit)
         };
-        let mut composer = Composer::new(header(0), limit);
-        for question in &self.questions {
+        let section_in = |number: usize, section: Section| {
+            if self.header.is_response && number > 0 { Section::Answer } else { section }
+        };
+        let mut composer = begin(0, limit);
+        for (questions, question) in self.questions.iter().enumerate() {
             if composer.push_question(question).is_err() && !composer.is_empty() {
-                messages.push(composer.finish());
-                composer = Composer::new(header(messages.len()), limit);
+                parts.push(Part { octets: composer.finish(), questions, records: 0 });
+                composer = begin(parts.len(), limit);
                 // A question that does not fit alone does not exist.
-                too_large += usize::from(composer.push_question(question).is_err());
+                let _ = composer.push_question(question);
             }
         }
-        for (section, record) in &self.records {
-            if composer.push(*section, record).is_ok() {
+        let questions = self.questions.len();
+        for (records, (section, record)) in self.records.iter().enumerate() {
+            if composer.push(section_in(parts.len(), *section), record).is_ok() {
                 continue;
             }
             if !composer.is_empty() {
-                messages.push(composer.finish());
-                composer = Composer::new(header(messages.len()), limit);
-                if composer.push(*section, record).is_ok() {
+                parts.push(Part { octets: composer.finish(), questions, records });
+                composer = begin(parts.len(), limit);
+                if composer.push(section_in(parts.len(), *section), record).is_ok() {
                     continue;
                 }
             }
-            let mut alone = Composer::new(header(messages.len()), largest);
-            if alone.push(*section, record).is_ok() {
-                messages.push(alone.finish());
-                composer = Composer::new(header(messages.len()), limit);
+            let mut alone = begin(parts.len(), largest);
+            if alone.push(section_in(parts.len(), *section), record).is_ok() {
+                parts.push(Part { octets: alone.finish(), questions, records: records + 1 });
+                composer = begin(parts.len(), limit);
             } else {
-                too_large += 1;
+                too_large.push(records);
             }
         }
         if !composer.is_empty() {
-            messages.push(composer.finish());
+            let records = self.records.len();
+            parts.push(Part { octets: composer.finish(), questions, records });
         }
-        (messages, too_large)
+        (parts, too_large)
     }
 }
 
@@ -171,26 +207,34 @@ impl Route {
 }
 
 impl Reflector {
-    /// Sends a message; tells whether any of it went out.
+    /// Sends a message; tells how much of it went out before the budget of the link was used up.
     pub(super) fn send(
         &mut self,
         scene: &Scene<'_>,
         outlet: &Outlet,
         route: Route,
         draft: &Draft<'_, '_>,
-    ) -> bool {
+    ) -> Sent {
+        let mut sent = Sent::default();
         if draft.is_empty() {
-            return false;
+            return sent;
         }
-        let (messages, too_large) = draft.compose(outlet.limit(), outlet.largest());
-        for _ in 0..too_large {
+        if !self.budgets.has_left(outlet.link, scene.now) {
+            self.counters.count(NameDiscard::LinkRate);
+            return sent;
+        }
+        let (parts, too_large) = draft.compose(outlet.limit(), outlet.largest());
+        for _ in &too_large {
             self.counters.count(NameDiscard::TooLarge);
         }
-        let mut went_out = false;
-        for message in messages {
-            went_out |= self.send_octets(scene, outlet, route, &message);
+        sent.too_large = too_large;
+        for part in parts {
+            if !self.send_octets(scene, outlet, route, &part.octets) {
+                break;
+            }
+            (sent.questions, sent.records) = (part.questions, part.records);
         }
-        went_out
+        sent
     }
 
     /// Sends one datagram, in fragments if it is longer than a packet of the link.

@@ -119,11 +119,10 @@ impl Reflector {
             let header = Header { id, ..Header::default() };
             let draft = Draft { header, questions, records: Vec::new() };
             let route = Route::to_group(&outlet, port);
-            if self.send(&scene, &outlet, route, &draft) {
-                for content in contents {
-                    self.memory.sent(content, origin.source, to.link, 0, scene.now);
-                    passed.push(content);
-                }
+            let sent = self.send(&scene, &outlet, route, &draft);
+            for content in contents.into_iter().take(sent.questions) {
+                self.memory.sent(content, origin.source, to.link, 0, scene.now);
+                passed.push(content);
             }
         }
         if passed.is_empty() {
@@ -187,7 +186,7 @@ impl Reflector {
         let draft = Draft { header, questions, records };
         let destination = (asker.source, asker.port).into();
         let route = Route::to_one(MDNS_PORT, destination, asker.lladdr);
-        if self.send(&scene, &outlet, route, &draft) {
+        if self.send(&scene, &outlet, route, &draft).is_any() {
             self.counters.legacy_answers += 1;
         }
     }

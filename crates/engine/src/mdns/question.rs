@@ -187,11 +187,10 @@ impl Reflector {
         let questions = questions.into_iter().map(|(_, question)| question).collect();
         let draft = Draft { header, questions, records };
         let route = Route::to_group(&outlet, MDNS_PORT);
-        if self.send(&scene, &outlet, route, &draft) {
-            for content in contents {
-                self.counters.questions_passed += 1;
-                self.memory.sent(content, origin.source, to.link, known, scene.now);
-            }
+        let sent = self.send(&scene, &outlet, route, &draft);
+        for content in contents.into_iter().take(sent.questions) {
+            self.counters.questions_passed += 1;
+            self.memory.sent(content, origin.source, to.link, known, scene.now);
         }
     }
 

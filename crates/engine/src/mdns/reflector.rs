@@ -224,8 +224,8 @@ impl Reflector {
             return self.counters.count(NameDiscard::Own);
         }
         let origin = Origin { link, member, source, port, lladdr };
-        if self.budgets.exceeds(origin.speaker(), &scene.mdns.limits, scene.now) {
-            return self.counters.count(NameDiscard::SenderRate);
+        if let Err(why) = self.budgets.admit(origin.speaker(), &scene.mdns.limits, scene.now) {
+            return self.counters.count(why);
         }
         let (to, to_port) = (datagram.destination.ip(), datagram.destination.port());
         if scene.mdns.legacy_port == Some(to_port) && !to.is_multicast() {

@@ -1,5 +1,8 @@
 //! Passes records on: which of them cross to which link, and in what company.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
 use magpie_wire::datagram::MDNS_PORT;
 use magpie_wire::dns::{Data, Header, Message, Record, Section};
 
@@ -22,9 +25,15 @@ struct Said<'m, 'a> {
     decisions: Vec<(LinkId, Verdict)>,
 }
 
+/// A record as it crosses to a link, or why it does not.
+type Crossing<'m, 'a> = Result<Cow<'m, Record<'a>>, Verdict>;
+
 impl Said<'_, '_> {
-    fn is_same_set(&self, other: &Record<'_>) -> bool {
-        self.record.kind() == other.kind() && self.record.name == other.name
+    /// What the set of records that it belongs to is recognized by, if its owner sends that as a
+    /// whole.
+    fn set(&self) -> Option<(u16, u64)> {
+        let is_set = self.record.cache_flush && self.content.sort == Sort::Record;
+        is_set.then(|| (self.record.kind(), name_hash(&self.record.name)))
     }
 }
 
@@ -50,8 +59,15 @@ impl Reflector {
             said.push(Said { section, record, content, heard, observed, decisions: Vec::new() });
         }
         for to in scene.others(origin.link) {
+            let all = said.iter().map(|said| said.record);
+            self.judge.pass_targets(all, origin.known(), to, scene.now);
+            let mut crossings = Vec::with_capacity(said.len());
+            for record in said.iter().map(|said| said.record) {
+                let (from, now) = (origin.place(), scene.now);
+                crossings.push(self.judge.record(record, from, to, scene.engine, now));
+            }
             for is_v6 in scene.versions(origin.is_v6()) {
-                self.pass_records(scene, origin, &mut said, (to, is_v6));
+                self.pass_records(scene, origin, &mut said, &crossings, (to, is_v6));
             }
         }
         for said in said {
@@ -85,28 +101,28 @@ impl Reflector {
         observed
     }
 
-    fn pass_records(
+    fn pass_records<'m, 'a>(
         &mut self,
         scene: Scene<'_>,
         origin: &Origin,
-        said: &mut [Said<'_, '_>],
+        said: &mut [Said<'m, 'a>],
+        crossings: &[Crossing<'m, 'a>],
         (to, is_v6): (Place, bool),
     ) {
-        let all = said.iter().map(|said| said.record);
-        self.judge.pass_targets(all, origin.known(), to, scene.now);
-        let mut verdicts: Vec<_> =
-            said.iter().map(|said| self.consider(scene, origin, said, (to, is_v6))).collect();
+        let consider = |(said, crossing): (&Said<'_, '_>, &Crossing<'_, '_>)| match crossing {
+            Ok(_) => self.consider(scene, origin, said, (to, is_v6)),
+            Err(why) => *why,
+        };
+        let mut verdicts: Vec<_> = said.iter().zip(crossings).map(consider).collect();
         keep_sets_together(said, &mut verdicts);
         let outlet = Outlet::of(&scene, to.link, is_v6);
         if outlet.is_none() && verdicts.contains(&Verdict::Passed) {
             self.counters.count(NameDiscard::NoSource);
         }
         let mut records = Vec::new();
-        for (said, verdict) in said.iter().zip(&verdicts) {
-            let crossing =
-                self.judge.record(said.record, origin.place(), to, scene.engine, scene.now);
+        for ((said, verdict), crossing) in said.iter().zip(&verdicts).zip(crossings) {
             if let (Verdict::Passed, Ok(record)) = (verdict, crossing) {
-                records.push((said.section, record));
+                records.push((said.section, record.clone()));
             }
         }
         // What only accompanied others stands for itself where they stay behind.
@@ -117,13 +133,16 @@ impl Reflector {
         }
         let header = Header { is_response: true, is_authoritative: true, ..Header::default() };
         let draft = Draft { header, questions: Vec::new(), records };
-        let went_out = outlet.is_some_and(|outlet| {
+        let sent = outlet.map(|outlet| {
             let route = Route::to_group(&outlet, MDNS_PORT);
             self.send(&scene, &outlet, route, &draft)
         });
+        let sent = sent.unwrap_or_default();
+        let mut places = 0..;
         for (said, verdict) in said.iter_mut().zip(verdicts) {
+            let is_sent = |place| sent.has_record(place);
             let verdict = match verdict {
-                Verdict::Passed if !went_out => Verdict::RateLimited,
+                Verdict::Passed if !places.next().is_some_and(is_sent) => Verdict::RateLimited,
                 other => other,
             };
             if verdict == Verdict::Passed {
@@ -136,7 +155,7 @@ impl Reflector {
         }
     }
 
-    /// Decides whether a record crosses, as far as that depends on it alone.
+    /// Decides whether a record that may cross has to, as far as that depends on it alone.
     fn consider(
         &self,
         scene: Scene<'_>,
@@ -145,10 +164,6 @@ impl Reflector {
         (to, is_v6): (Place, bool),
     ) -> Verdict {
         let now = scene.now;
-        let crossing = self.judge.record(said.record, origin.place(), to, scene.engine, now);
-        if let Err(why) = crossing {
-            return why;
-        }
         let is_urgent = self.urgent.contains((to.link, name_hash(&said.record.name)), now);
         let content = Content { is_v6, ..said.content };
         let (source, heard) = (origin.source, said.heard);
@@ -171,15 +186,14 @@ impl Reflector {
 /// Of a set that its owner sends as a whole, all go that may, if any does: those that were sent a
 /// moment ago would be taken for outdated if they were missing now (RFC 6762 section 10.2).
 fn keep_sets_together(said: &[Said<'_, '_>], verdicts: &mut [Verdict]) {
-    let is_set = |said: &Said<'_, '_>| said.record.cache_flush && said.content.sort == Sort::Record;
-    for (place, one) in said.iter().enumerate().filter(|(_, one)| is_set(one)) {
-        let mut others = said.iter().zip(verdicts.iter());
-        let is_needed = others.any(|(other, verdict)| {
-            *verdict == Verdict::Passed && is_set(other) && one.is_same_set(other.record)
-        });
-        if let Some(verdict @ Verdict::Recent) = verdicts.get_mut(place)
-            && is_needed
-        {
+    if !verdicts.contains(&Verdict::Recent) || !verdicts.contains(&Verdict::Passed) {
+        return;
+    }
+    let all = said.iter().zip(verdicts.iter());
+    let passed = all.filter(|(_, verdict)| **verdict == Verdict::Passed);
+    let sets: BTreeSet<_> = passed.filter_map(|(said, _)| said.set()).collect();
+    for (said, verdict) in said.iter().zip(verdicts) {
+        if *verdict == Verdict::Recent && said.set().is_some_and(|set| sets.contains(&set)) {
             *verdict = Verdict::Passed;
         }
     }

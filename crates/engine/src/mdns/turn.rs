@@ -6,6 +6,9 @@ use crate::engine::Engine;
 use crate::mdns::{NameView, Reflector, Scene};
 use crate::{Evidence, Instant, LinkId};
 
+/// Addresses in one packet that are looked for at once.
+const MOST_WANTED: usize = 16;
+
 impl Engine {
     pub(crate) fn on_datagram(&mut self, link: LinkId, bytes: &[u8], now: Instant) {
         let received =
@@ -31,7 +34,7 @@ impl Engine {
         self.reflector = Some(reflector);
         wanted.sort_unstable();
         wanted.dedup();
-        for (target, link) in wanted {
+        for (target, link) in wanted.into_iter().take(MOST_WANTED) {
             self.expect_packets_for(target, link, now);
         }
         result
@@ -39,6 +42,10 @@ impl Engine {
 
     /// Somebody has just learned the address of a host, and is about to talk to it: the host is
     /// verified and its route made now, so that the first packet finds it.
+    ///
+    /// Whoever invents addresses must not take the place of hosts that are there: names have a
+    /// budget of their own for what was not known before, and what exceeds it is found when it is
+    /// asked for.
     fn expect_packets_for(&mut self, target: Ipv6Addr, link: LinkId, now: Instant) {
         if !self.config.neighbor_discovery || !self.is_sought_at(target, link) {
             return;
@@ -49,11 +56,20 @@ impl Engine {
             Some(known) if known.tentative.is_some() => {}
             Some(_) => self.verify(target, now),
             None => {
-                if self.learn(target, link, None, Evidence::Name, now) {
+                if self.may_look_ahead(link, now)
+                    && self.may_hear_of(link, now)
+                    && self.learn(target, link, None, Evidence::Name, now)
+                {
                     self.verify_at(target, link, now);
                 }
             }
         }
+    }
+
+    /// Whether one more host may be looked for on a link for the sake of its name.
+    fn may_look_ahead(&mut self, link: LinkId, now: Instant) -> bool {
+        let reflector = self.reflector.as_mut();
+        reflector.is_some_and(|reflector| reflector.budgets.may_look_ahead(link, now))
     }
 
     /// Takes over other settings.

@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use magpie_engine::{
-    Addresses, Config, Input, KernelEvent, LinkId, Mdns, MdnsLimits, Member, NameDiscard, NameRule,
-    OtherService, Subject, Verdict,
+    Addresses, Config, Discard, Input, KernelEvent, LinkId, Mdns, MdnsLimits, Member, NameDiscard,
+    NameRule, OtherService, Subject, Verdict,
 };
 use magpie_wire::LinkAddr;
 use magpie_wire::datagram::{
@@ -462,6 +462,29 @@ fn mdn_07_a_host_whose_address_crosses_is_reached_at_once() {
 }
 
 #[test]
+fn mdn_07_invented_addresses_do_not_take_the_place_of_hosts() {
+    let mut names = Names::new();
+    for packet in 0..64 {
+        let one = |n| format!("an p.local AAAA 120 2001:db8:1::{packet:x}:{n:x}");
+        let records: Vec<_> = (1..50).map(one).collect();
+        names.says(LOWER, &format!("response; {}", records.join("; ")));
+        names.bench.advance_ms(20);
+    }
+    assert!(names.records(Verdict::Passed) > 3_000);
+    let looked_for = names.bench.engine.bindings(names.bench.now).count();
+    assert!((64..=128).contains(&looked_for), "{looked_for} hosts are looked for");
+    // Of what a packet holds, not all.
+    assert!(names.bench.counter(Discard::SolicitRate) == 0, "others are asked for as well");
+    // They are not there.
+    names.bench.advance_ms(5_000);
+    assert_eq!(names.bench.engine.bindings(names.bench.now).count(), 0);
+    names.bench.host(X, DN, mac(0x21));
+    names.says(LOWER, "response; an pi.local AAAA 120! 2001:db8:1::21");
+    names.bench.advance_ms(100);
+    assert_eq!(names.bench.routes.get(&X), Some(&DN));
+}
+
+#[test]
 fn mdn_08_what_is_malformed_is_dropped_and_counted() {
     let mut names = Names::new();
     let whole = spoken::octets("response; an a._ipp._tcp.local SRV 120! 631 pi.local");
@@ -505,6 +528,21 @@ fn mdn_09_packets_fit_the_link_they_go_to() {
     let joined = texts.join("").replace("response", "");
     for number in 0..40 {
         assert_eq!(joined.matches(&format!(" s{number}._ipp")).count(), 1, "each once");
+    }
+}
+
+#[test]
+fn mdn_09_no_packet_holds_but_what_accompanies_others() {
+    let mut names = Names::new();
+    let many = |section| {
+        let one = move |n| format!("{section} {section}{n}._ipp._tcp.local TXT 4500! #100");
+        (0..8).map(one).collect::<Vec<_>>().join("; ")
+    };
+    let sent = names.hears(UPPER, &format!("response; {}; {}", many("an"), many("ar")));
+    assert!(sent.len() > 1, "{sent:?}");
+    assert!(sent[0].contains("; an an0") && sent[0].contains("; ar ar0"), "{}", sent[0]);
+    for packet in &sent[1..] {
+        assert!(packet.contains("; an ar") && !packet.contains("; ar "), "{packet}");
     }
 }
 
@@ -624,7 +662,23 @@ fn mdn_10_floods_end_at_the_budgets() {
     let sent = names.sent().len();
     assert!((512..=768).contains(&sent), "{sent} in a second of many");
     assert!(names.discarded(NameDiscard::SenderRate) > 9_000);
-    assert!(names.discarded(NameDiscard::LinkRate) > 9_000);
+    assert!(names.discarded(NameDiscard::LinkRate) > 500);
+    assert!(names.discarded(NameDiscard::ArrivalRate) > 8_000);
+}
+
+#[test]
+fn mdn_10_what_the_budget_leaves_behind_may_come_again() {
+    let limits = MdnsLimits { packets_per_second: 4, ..MdnsLimits::default() };
+    let mut names = Names::with(Mdns { limits, ..Mdns::default() });
+    let one = |n| format!("an s{n}._ipp._tcp.local TXT 4500! #800");
+    let said = format!("response; {}", (0..10).map(one).collect::<Vec<_>>().join("; "));
+    let sent = names.hears(UPPER, &said);
+    assert_eq!(sent.len(), 8, "twice what is allowed in a second");
+    assert_eq!([Verdict::Passed, Verdict::RateLimited].map(|it| names.records(it)), [8, 2]);
+    names.bench.advance_ms(500);
+    let sent = names.hears(UPPER, &said);
+    assert_eq!(sent.len(), 2, "the budget of half a second");
+    assert!(sent[0].contains(" s8.") && sent[1].contains(" s9."), "{sent:?}");
 }
 
 #[test]
