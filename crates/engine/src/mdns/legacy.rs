@@ -93,6 +93,9 @@ impl Reflector {
             let said = self.memory.hear_question(content, origin.speaker(), asked, scene.now);
             heard.push((question, content, said));
         }
+        if self.peers.is_reflector(origin.speaker(), scene.now) {
+            return self.counters.count(NameDiscard::Reflector);
+        }
         let id = self.slots.number(&mut self.rng);
         let mut passed = Vec::new();
         for to in scene.others(origin.link) {

@@ -12,8 +12,15 @@ use std::time::Duration;
 
 use crate::{Instant, LinkId};
 
-/// How long what was said is taken for the reason of its being said again elsewhere.
-pub(crate) const WINDOW: Duration = Duration::from_secs(5);
+/// How long what was said is taken for the reason of its being said again elsewhere, where another
+/// reflector may be, or where only one host can say it,
+const WINDOW: Duration = Duration::from_secs(5);
+/// and otherwise: what everybody may say is then held back no longer than hosts on one link would
+/// leave it to each other (RFC 6762 sections 7.3 and 7.4).
+const SHORT_WINDOW: Duration = Duration::from_secs(1);
+/// Echoes that come after this time may soon come after the short window. Hosts on both links say
+/// the same on both sooner.
+const LATE: Duration = Duration::from_millis(500);
 /// How long it is remembered at all.
 const KEPT: Duration = Duration::from_secs(10);
 /// Questions and records remembered; the oldest leave first.
@@ -31,6 +38,11 @@ const URGENT_INTERVAL: Duration = Duration::from_millis(250);
 const PACE: Duration = Duration::from_secs(10);
 /// but for so many questions at the beginning.
 const HEAD_START: u32 = 4;
+/// Simple resolvers and searchers ask as often as they like: only what is faster than this for long
+/// can be nothing but going round,
+const LOOSE_PACE: Duration = Duration::from_secs(1);
+/// after so many at the beginning.
+const LOOSE_HEAD_START: u32 = 16;
 
 /// One question or record in one of the two networks (RFC 6762 section 20).
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -56,6 +68,18 @@ pub(crate) enum Sort {
     Other,
 }
 
+impl Sort {
+    /// Whether each who says it wants an answer of his own, so that nobody can say it for him.
+    fn is_private(self) -> bool {
+        matches!(self, Self::Legacy | Self::Other)
+    }
+
+    /// How often nobody exceeds saying it, and how many times he may say it at once.
+    fn pace(self) -> (Duration, u32) {
+        if self.is_private() { (LOOSE_PACE, LOOSE_HEAD_START) } else { (PACE, HEAD_START) }
+    }
+}
+
 /// Who said something, and where.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Speaker {
@@ -78,6 +102,8 @@ pub(crate) struct Asked {
 pub(crate) struct Heard {
     /// It was said on another link just before, by somebody else.
     pub(crate) is_echo: bool,
+    /// And that was a while ago.
+    pub(crate) is_late: bool,
     /// It was said on this link by somebody else, and passed on by us at least as often as this
     /// speaker has said it: as it would be if our words came back.
     pub(crate) came_back: bool,
@@ -88,12 +114,23 @@ pub(crate) struct Heard {
     pub(crate) is_excessive: bool,
     /// How often the speaker has said it of his own accord since he last paused.
     pub(crate) own: u32,
+    /// For how long it is taken for an echo of what others say.
+    window: Duration,
+}
+
+impl Heard {
+    /// Whether another reflector may have said it, with any delay.
+    fn is_watched(self) -> bool {
+        self.window == WINDOW
+    }
 }
 
 #[derive(Debug)]
 struct Utterance {
     speaker: Speaker,
     last: Instant,
+    /// The last time was after others.
+    was_echo: bool,
     /// How often of the speaker's own accord since it last paused,
     own: u32,
     /// and how often after others.
@@ -127,13 +164,21 @@ pub(crate) struct Memory {
     entries: BTreeMap<Content, Entry>,
     /// When each entry was last looked at for its age.
     order: VecDeque<(Instant, Content)>,
+    /// Another reflector is known, or suspected.
+    is_wary: bool,
 }
 
 impl Memory {
-    /// Notes that `speaker` said a record, or withdrew one.
+    /// Notes whether there may be another reflector.
+    pub(crate) fn beware(&mut self, is_wary: bool) {
+        self.is_wary = is_wary;
+    }
+
+    /// Notes that `speaker` said a record, or withdrew one; `is_unique` if only its owner can.
     pub(crate) fn hear_record(
         &mut self,
         content: Content,
+        is_unique: bool,
         speaker: Speaker,
         now: Instant,
     ) -> Heard {
@@ -143,7 +188,8 @@ impl Memory {
                 record.withdraw();
             }
         }
-        self.hear(content, speaker, 0, now, |_, elsewhere, _| elsewhere.is_some())
+        let window = self.window(is_unique);
+        self.hear(content, speaker, 0, window, now, |_, elsewhere, _| elsewhere.is_some())
     }
 
     /// Notes that `speaker` asked a question.
@@ -152,6 +198,9 @@ impl Memory {
     /// that somebody there asks himself. So does who names other known answers, since he would not
     /// learn what he lacks from the answers to the others; but once that is let pass, within the
     /// time in which a host would not ask again either.
+    ///
+    /// Of simple resolvers each wants an answer of his own: what one of them asks right after
+    /// another is taken for its echo, but never twice in a row.
     pub(crate) fn hear_question(
         &mut self,
         content: Content,
@@ -159,8 +208,16 @@ impl Memory {
         asked: Asked,
         now: Instant,
     ) -> Heard {
-        self.hear(content, speaker, asked.known, now, |echoes, elsewhere, count| {
+        let is_private = content.sort.is_private();
+        let is_probe = content.sort == Sort::Probe;
+        let window = if is_private { SHORT_WINDOW } else { self.window(is_probe) };
+        self.hear(content, speaker, asked.known, window, now, |before, elsewhere, count| {
             let Some(original) = elsewhere else { return false };
+            if is_private {
+                return !before.is_some_and(|said| said.was_echo);
+            }
+            let went_on = before.filter(|said| now.since(said.last) < WINDOW);
+            let echoes = went_on.map_or(0, |said| said.echoes);
             let is_covered = original.known == 0 || original.known == asked.known;
             let is_soon = echoes == 0 && now.since(original.last) < DUPLICATE_QUESTION;
             echoes < count && (is_covered || is_soon || asked.is_suspect)
@@ -172,38 +229,44 @@ impl Memory {
         content: Content,
         speaker: Speaker,
         known: u64,
+        window: Duration,
         now: Instant,
-        is_echo: impl FnOnce(u32, Option<&Utterance>, u32) -> bool,
+        is_echo: impl FnOnce(Option<&Utterance>, Option<&Utterance>, u32) -> bool,
     ) -> Heard {
+        let (interval, head_start) = content.sort.pace();
+        let is_paced = self.is_wary || content.sort.is_private();
         let entry = self.entry(content, now);
         let is_recent = |said: &&Utterance| now.since(said.last) < WINDOW;
         let others = || {
             let others = entry.utterances.iter();
             others.filter(|said| said.speaker.source != speaker.source && said.own > 0)
         };
-        let elsewhere = others().filter(is_recent).filter(|said| said.speaker.link != speaker.link);
+        let elsewhere = others()
+            .filter(|said| now.since(said.last) < window && said.speaker.link != speaker.link);
         let count = elsewhere.clone().map(|said| said.own).sum();
         let latest = elsewhere.max_by_key(|said| said.last);
         let place = entry.utterances.iter().position(|said| said.speaker == speaker);
         let before = place.and_then(|place| entry.utterances.get(place));
         let went_on = before.filter(is_recent);
-        let is_echo = is_echo(went_on.map_or(0, |said| said.echoes), latest, count);
+        let is_echo = is_echo(before, latest, count);
+        let is_late = is_echo && latest.is_some_and(|said| now.since(said.last) >= LATE);
         let (own, echoes) = went_on.map_or((0, 0), |said| (said.own, said.echoes));
         let (own, echoes) = if is_echo { (own, echoes + 1) } else { (own + 1, echoes) };
         let was_here = others().any(|said| said.speaker.link == speaker.link);
         let mut passed_on = entry.sendings.iter().filter(|sent| sent.link != speaker.link);
         let came_back = was_here && passed_on.any(|sent| sent.may_return(own, now));
-        let paced = before.map_or(now, |said| said.paced.max(now)) + PACE;
+        let paced = before.map_or(now, |said| said.paced.max(now)) + interval;
         let is_alone = entry.utterances.iter().all(|said| said.speaker.source == speaker.source);
-        let is_excessive = !is_alone && !is_echo && paced.since(now) > PACE * HEAD_START;
-        let paced = if is_echo || is_excessive { paced - PACE } else { paced };
-        let said = Utterance { speaker, last: now, own, echoes, known, paced };
+        let is_excessive =
+            is_paced && !is_alone && !is_echo && paced.since(now) > interval * head_start;
+        let paced = if is_echo || is_excessive { paced - interval } else { paced };
+        let said = Utterance { speaker, last: now, was_echo: is_echo, own, echoes, known, paced };
         if let Some(before) = place.and_then(|place| entry.utterances.get_mut(place)) {
             *before = said;
         } else {
             entry.add(said);
         }
-        Heard { is_echo, came_back, is_original: is_alone, is_excessive, own }
+        Heard { is_echo, is_late, came_back, is_original: is_alone, is_excessive, own, window }
     }
 
     /// Whether a record need not go to `link` on account of `source`: it was said there by itself,
@@ -225,9 +288,9 @@ impl Memory {
                 _ if is_urgent => URGENT_INTERVAL,
                 _ => RECORD_INTERVAL,
             };
-            now.since(sent.at) < interval || sent.may_return(heard.own, now)
+            now.since(sent.at) < interval || heard.is_watched() && sent.may_return(heard.own, now)
         });
-        was_sent || entry.is_said_on(link, source, now)
+        was_sent || entry.is_said_on(link, source, heard.window, now)
     }
 
     /// Whether a question need not go to `link` on account of `source`: it is asked there by itself,
@@ -245,13 +308,14 @@ impl Memory {
         let Some(entry) = self.entries.get(&content) else { return false };
         let mut sendings = entry.sendings.iter().filter(|sent| sent.link == link);
         if heard.is_echo {
-            return entry.is_said_on(link, source, now)
-                || sendings.any(|sent| now.since(sent.at) < WINDOW);
+            return entry.is_said_on(link, source, heard.window, now)
+                || sendings.any(|sent| now.since(sent.at) < heard.window);
         }
         sendings.any(|sent| {
             let is_covered = sent.known == 0 || sent.known == known;
             let is_duplicate = sent.source != source && now.since(sent.at) < DUPLICATE_QUESTION;
-            is_covered && (is_duplicate || sent.may_return(heard.own, now))
+            let may_return = heard.is_watched() && sent.may_return(heard.own, now);
+            is_covered && (is_duplicate || may_return)
         })
     }
 
@@ -266,7 +330,8 @@ impl Memory {
         now: Instant,
     ) -> bool {
         let entry = self.entries.get(&content);
-        heard.is_echo && entry.is_some_and(|entry| entry.is_said_on(link, source, now))
+        let is_said = |entry: &Entry| entry.is_said_on(link, source, heard.window, now);
+        heard.is_echo && entry.is_some_and(is_said)
     }
 
     /// Notes that something goes out on `link` on account of `source`.
@@ -306,6 +371,11 @@ impl Memory {
 
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// Returns for how long something is taken for an echo; `is_unique` if only its owner says it.
+    fn window(&self, is_unique: bool) -> Duration {
+        if self.is_wary || is_unique { WINDOW } else { SHORT_WINDOW }
     }
 
     fn entry(&mut self, content: Content, now: Instant) -> &mut Entry {
@@ -369,12 +439,12 @@ impl Entry {
     }
 
     /// Whether somebody else than `source` said it on `link` of his own accord.
-    fn is_said_on(&self, link: LinkId, source: IpAddr, now: Instant) -> bool {
+    fn is_said_on(&self, link: LinkId, source: IpAddr, window: Duration, now: Instant) -> bool {
         self.utterances.iter().any(|said| {
             said.speaker.link == link
                 && said.speaker.source != source
                 && said.own > 0
-                && now.since(said.last) < WINDOW
+                && now.since(said.last) < window
         })
     }
 }

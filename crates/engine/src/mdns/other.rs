@@ -127,6 +127,9 @@ impl Reflector {
         let content = Content { is_v6, sort: Sort::Other, hash };
         let asked = Asked { known: 0, is_suspect: false };
         let heard = self.memory.hear_question(content, origin.speaker(), asked, scene.now);
+        if self.peers.is_reflector(origin.speaker(), scene.now) {
+            return self.counters.count(NameDiscard::Reflector);
+        }
         let mut went_out = false;
         for to in scene.others(origin.link) {
             let is_from = self.memory.is_from(content, origin.source, to.link, heard, scene.now);

@@ -36,6 +36,8 @@ struct Suspect {
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
     suspects: BTreeMap<(LinkId, IpAddr), Suspect>,
+    /// When what only one host says was last said on another link as well, long after.
+    delayed: Option<Instant>,
 }
 
 impl Peers {
@@ -86,6 +88,23 @@ impl Peers {
     /// Whether anything came back from `speaker` that only its owner says.
     pub(crate) fn is_suspect(&self, speaker: Speaker, now: Instant) -> bool {
         self.get(speaker, now).is_some_and(|suspect| suspect.was_unique)
+    }
+
+    /// Notes that what only one host says was said on another link as well, long after: there is
+    /// something in between.
+    pub(crate) fn expect(&mut self, now: Instant) {
+        self.delayed = Some(now);
+    }
+
+    /// Whether anybody is suspected, or known, to be a reflector.
+    pub(crate) fn is_any(&self, now: Instant) -> bool {
+        if self.delayed.is_some_and(|at| now.since(at) < REMEMBERED) {
+            return true;
+        }
+        let mut suspects = self.suspects.values();
+        suspects.any(|suspect| {
+            (suspect.was_unique || suspect.is_reflector) && now.since(suspect.last) < REMEMBERED
+        })
     }
 
     /// Whether a reflector is known on another link than this: it has another side.

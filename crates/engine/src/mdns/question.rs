@@ -126,6 +126,9 @@ impl Reflector {
         let is_suspect = self.peers.is_suspect(origin.speaker(), scene.now);
         let asked = Asked { known: if is_probe { 0 } else { known }, is_suspect };
         let heard = self.memory.hear_question(content, origin.speaker(), asked, scene.now);
+        if heard.is_late && is_probe {
+            self.peers.expect(scene.now);
+        }
         if heard.came_back {
             self.accuse(scene, origin, hash, is_probe);
         }

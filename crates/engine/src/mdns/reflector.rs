@@ -227,6 +227,7 @@ impl Reflector {
         if let Err(why) = self.budgets.admit(origin.speaker(), &scene.mdns.limits, scene.now) {
             return self.counters.count(why);
         }
+        self.memory.beware(self.peers.is_any(scene.now));
         let (to, to_port) = (datagram.destination.ip(), datagram.destination.port());
         if scene.mdns.legacy_port == Some(to_port) && !to.is_multicast() {
             return self.on_answer_to_us(scene, &origin, datagram.payload);

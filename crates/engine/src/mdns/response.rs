@@ -84,9 +84,13 @@ impl Reflector {
     ) -> (Content, Heard) {
         let sort = if record.ttl == 0 { Sort::Goodbye } else { Sort::Record };
         let content = Content { is_v6: origin.is_v6(), sort, hash: record.content() };
-        let heard = self.memory.hear_record(content, origin.speaker(), scene.now);
+        let is_unique = record.cache_flush;
+        let heard = self.memory.hear_record(content, is_unique, origin.speaker(), scene.now);
         let repeats =
             heard.is_echo && record.cache_flush && self.peers.is_any_beyond(origin.link, scene.now);
+        if heard.is_late && is_unique {
+            self.peers.expect(scene.now);
+        }
         if heard.came_back || repeats {
             self.accuse(scene, origin, content.hash, record.cache_flush);
         } else if heard.is_original && record.cache_flush && sort == Sort::Record {

@@ -268,9 +268,10 @@ fn mdn_04_what_another_reflector_repeats_does_not_go_back() {
     ];
     for delay in [0, 20, 150, 600, 1_000, 2_000] {
         let mut names = Names::open();
+        // By what only its owner says, a reflector is suspected; then questions are watched as well.
         let said = [
-            "query; q pi.local AAAA",
             "response; an pi.local AAAA 120! 2001:db8:1::21",
+            "query; q pi.local AAAA",
             "response; an pi.local AAAA 0! 2001:db8:1::21",
             "query; q px.local ANY; ns px.local AAAA 120 2001:db8:1::22",
         ];
@@ -302,6 +303,53 @@ fn mdn_04_hosts_on_both_links_may_ask_the_same() {
     assert_eq!(names.hears(UPPER, &knowing), [format!("dn6 {knowing}")]);
     names.bench.advance_ms(1_500);
     assert_eq!(names.hears(LOWER, text), [format!("up6 {text}")]);
+}
+
+#[test]
+fn mdn_04_where_no_reflector_is_nobody_waits() {
+    let host = |link, number| Host { link, lladdr: mac(number), number };
+    let neighbor = host(UP, 0x62);
+    let text = "query; q _ipp._tcp.local PTR";
+    let passed = [format!("dn6 {text}")];
+    // The first question of a second host, on whichever link, is asked.
+    let mut names = Names::new();
+    assert_eq!(names.hears(UPPER, text), passed);
+    names.bench.advance_ms(1_000);
+    assert_eq!(names.hears(neighbor, text), passed);
+    names.bench.advance_ms(1_000);
+    assert_eq!(names.hears(LOWER, text), [format!("up6 {text}")]);
+    // So is an answer that several have.
+    let shared = "response; an _services._dns-sd._udp.local PTR 4500 _ipp._tcp.local";
+    assert_eq!(names.hears(UPPER, shared), [format!("dn6 {shared}")]);
+    names.bench.advance_ms(1_000);
+    assert_eq!(names.hears(neighbor, shared), [format!("dn6 {shared}")]);
+    // A host with several stacks asks as often as all of them do, while others ask as well.
+    let mut names = Names::new();
+    names.says(neighbor, text);
+    names.sent();
+    names.bench.advance_ms(1_000);
+    for _ in 0..12 {
+        assert_eq!(names.hears(UPPER, text), passed);
+        names.bench.advance_ms(300);
+    }
+    assert_eq!(names.discarded(NameDiscard::Excessive), 0);
+}
+
+#[test]
+fn mdn_04_a_question_that_goes_round_ends_where_a_reflector_is() {
+    let mut names = Names::open();
+    let peer = Host { link: UP, lladdr: mac(0x81), number: 0x81 };
+    let unique = "response; an pi.local AAAA 120! 2001:db8:1::21";
+    names.says(UPPER, unique);
+    names.says(peer, unique);
+    names.sent();
+    // It repeats what somebody on the link asked, with a long delay.
+    let text = "query; q _ipp._tcp.local PTR";
+    for _ in 0..3 {
+        assert_eq!(names.hears(UPPER, text), [format!("dn6 {text}")]);
+        names.bench.advance_ms(1_200);
+        assert_eq!(names.hears(peer, text), NOTHING);
+    }
 }
 
 #[test]
@@ -407,6 +455,50 @@ fn mdn_06_simple_resolvers_get_their_answers() {
     names.hear(DN, &datagram);
     assert_eq!(names.sent(), NOTHING);
     assert_eq!(names.discarded(NameDiscard::NotAsked), 1);
+}
+
+#[test]
+fn mdn_06_simple_resolvers_on_both_links_may_ask_the_same() {
+    let mut names = Names::open();
+    let text = "query id=7; q pi.local AAAA";
+    let upper: SocketAddr = "[fe80::61]:4001".parse().expect("an address");
+    let lower: SocketAddr = "[fe80::71]:4001".parse().expect("an address");
+    let mut served = 0;
+    for round in 0..20 {
+        names.says_from(UPPER, upper, text);
+        assert_eq!(names.bench.take_datagrams().len(), 1, "round {round}");
+        // Right after another's it may be an echo, but not each time.
+        names.bench.advance_ms(500);
+        names.says_from(LOWER, lower, text);
+        served += names.bench.take_datagrams().len();
+        names.bench.advance_ms(2_500);
+    }
+    assert!(served >= 10, "{served} of 20");
+    // A while after another's it is none.
+    for round in 0..20 {
+        names.says_from(UPPER, upper, text);
+        names.bench.advance_ms(1_500);
+        names.says_from(LOWER, lower, text);
+        assert_eq!(names.bench.take_datagrams().len(), 2, "round {round}");
+        names.bench.advance_ms(1_500);
+    }
+}
+
+#[test]
+fn mdn_06_a_simple_query_that_goes_round_ends() {
+    // As another reflector asks anew what it heard us ask.
+    let mut names = Names::open();
+    let peer: SocketAddr = "[fe80::81]:4001".parse().expect("an address");
+    let host = Host { lladdr: mac(0x81), ..UPPER };
+    let text = "query id=7; q pi.local AAAA";
+    names.says_from(UPPER, "[fe80::61]:4001".parse().expect("an address"), text);
+    let mut rounds = 0;
+    while !names.bench.take_datagrams().is_empty() {
+        rounds += 1;
+        assert!(rounds < 50, "it goes on for ever");
+        names.bench.advance_ms(300);
+        names.says_from(host, peer, text);
+    }
 }
 
 #[test]
@@ -768,6 +860,77 @@ fn what_is_known_of_a_link_goes_with_it() {
     assert_eq!(names.hears(UPPER, "query; q pi.local AAAA"), NOTHING);
     names.bench.reconfigure(Config::default());
     assert_eq!(names.hears(UPPER, "query; q pi.local AAAA"), NOTHING);
+}
+
+/// A message of SSDP to its group.
+fn ssdp(host: Host, text: &str) -> Vec<u8> {
+    let group = IpAddr::from(OtherService::Ssdp.group_v4());
+    let mut frame = Vec::new();
+    let datagram = Datagram {
+        ethernet_source: host.lladdr,
+        ethernet_destination: group_lladdr(group),
+        source: (host.v4().ip(), 5_000).into(),
+        destination: (group, 1_900).into(),
+        hop_limit: 2,
+        payload: text.as_bytes(),
+    };
+    datagram.emit(&mut frame);
+    frame
+}
+
+fn with_ssdp() -> Names {
+    Names::with(Mdns {
+        other_services: vec![OtherService::Ssdp],
+        legacy_port: Some(LEGACY_PORT),
+        addresses: Addresses::All,
+        ..Mdns::default()
+    })
+}
+
+const SEARCH: &str =
+    "M-SEARCH * HTTP/1.1\r\nMAN: \"ssdp:discover\"\r\nMX: 1\r\nST: ssdp:all\r\n\r\n";
+
+#[test]
+fn searches_of_other_protocols_on_both_links_are_heard() {
+    let mut names = with_ssdp();
+    let (upper, lower) = (ssdp(UPPER, SEARCH), ssdp(LOWER, SEARCH));
+    let mut passed = 0;
+    for round in 0..20 {
+        names.bench.handle(Input::Datagram { link: UP, bytes: &upper });
+        assert_eq!(names.bench.take_datagrams().len(), 1, "round {round}");
+        names.bench.advance_ms(300);
+        names.bench.handle(Input::Datagram { link: DN, bytes: &lower });
+        passed += names.bench.take_datagrams().len();
+        names.bench.advance_ms(2_700);
+    }
+    assert!(passed >= 10, "{passed} of 20");
+}
+
+#[test]
+fn searches_and_simple_queries_of_another_reflector_stay_behind() {
+    let mut names = with_ssdp();
+    let peer = Host { link: UP, lladdr: mac(0x81), number: 0x81 };
+    for number in 1..=4 {
+        let text = format!("response; an p{number}.local AAAA 120! 2001:db8:1::{number}");
+        names.says(UPPER, &text);
+        names.says(peer, &text);
+    }
+    names.sent();
+    let frame = ssdp(peer, SEARCH);
+    // It is known by its address over either version of IP.
+    for number in 1..=4 {
+        let text = format!("response; an p{number}.local A 120! 192.0.2.{number}");
+        names.says4(UPPER, &text);
+        names.says4(peer, &text);
+    }
+    names.sent();
+    let before = names.discarded(NameDiscard::Reflector);
+    names.bench.handle(Input::Datagram { link: UP, bytes: &frame });
+    assert_eq!(names.bench.take_datagrams(), []);
+    let source = "[fe80::81]:4001".parse().expect("an address");
+    names.says_from(peer, source, "query id=7; q pi.local AAAA");
+    assert_eq!(names.bench.take_datagrams(), []);
+    assert_eq!(names.discarded(NameDiscard::Reflector), before + 2);
 }
 
 #[test]
