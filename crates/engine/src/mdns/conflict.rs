@@ -28,6 +28,10 @@ const AT_ONCE: Duration = Duration::from_millis(500);
 /// 500 ms after which the last probe comes (RFC 6762 section 8.1): another host that has the name
 /// must be heard then.
 const FOLLOWS_WITHIN: Duration = Duration::from_millis(400);
+/// How long a probe for a name that nobody is known to have is kept behind: until the host has begun
+/// on its other links, if it has any, and less than the 500 ms after which the last of its three
+/// probes comes.
+const BEGINNING: Duration = Duration::from_millis(350);
 /// How long two hosts with one name have to settle that between them, before observers are told.
 /// Probing and announcing again takes less.
 const SETTLING_TIME: Duration = Duration::from_secs(3);
@@ -180,6 +184,14 @@ impl Claims {
     ) -> bool {
         let claim = self.claims.get(&(Packed::key(name), to)).filter(|claim| claim.is_alive(now));
         claim.is_some_and(|claim| is_station(claim.station.lladdr, lladdr))
+    }
+
+    /// Whether somebody on `link` has just begun to probe for a name that nobody is known to have: it
+    /// may be a host that begins on another link in a moment, and would take its own probe for
+    /// another host's.
+    pub(super) fn is_beginning(&self, name: &Name<'_>, link: LinkId, now: Instant) -> bool {
+        let claim = self.claims.get(&(Packed::key(name), link));
+        claim.is_some_and(|claim| claim.is_probed && now.since(claim.since) < BEGINNING)
     }
 
     pub(super) fn forget_link(&mut self, link: LinkId) {

@@ -196,6 +196,9 @@ impl Judge {
         match self.claims.other(&question.name, asker.place.link, other.link, now) {
             Other::SameHost => Err(Verdict::DualHomed),
             Other::Stranger if self.conflicts == Conflicts::Isolate => Err(Verdict::Conflict),
+            Other::Nobody if self.claims.is_beginning(&question.name, asker.place.link, now) => {
+                Err(Verdict::DualHomed)
+            }
             Other::Stranger | Other::Nobody => Ok(()),
         }
     }
