@@ -434,7 +434,9 @@ mod tests {
             (address("pi.local", "2001:db8::1"), address("pi.local", "2001:db8::2"));
         let service = srv("a._ipp._tcp.local", "pi.local");
         judge.observe_probe(origin(INSIDE, 1), &here, at(0));
-        assert_eq!(judge.probe(&question("pi.local"), origin(INSIDE, 1), OUTSIDE, at(0)), Ok(()));
+        let probe = |at| judge.probe(&question("pi.local"), origin(INSIDE, 1), OUTSIDE, at);
+        assert_eq!(probe(at(0)), Err(Verdict::DualHomed), "it may be there in a moment");
+        assert_eq!(probe(at(500)), Ok(()), "it is not there");
         judge.observe_probe(origin(OUTSIDE, 2), &there, at(30));
         for (asker, other) in [(origin(INSIDE, 1), OUTSIDE), (origin(OUTSIDE, 2), INSIDE)] {
             let verdict = judge.probe(&question("PI.local"), asker, other, at(250));

@@ -356,10 +356,12 @@ impl Memory {
         }
     }
 
-    /// Forgets what was said and sent on a link.
+    /// Forgets what was said and sent on a link, and what was sent elsewhere on that account: who
+    /// says it again when the link is back has to be heard.
     pub(crate) fn forget_link(&mut self, link: LinkId) {
+        self.entries
+            .retain(|_, entry| entry.utterances.iter().all(|said| said.speaker.link != link));
         for entry in self.entries.values_mut() {
-            entry.utterances.retain(|said| said.speaker.link != link);
             entry.sendings.retain(|sent| sent.link != link);
         }
     }
