@@ -257,7 +257,7 @@ fn a_flood() -> Outcome {
     // 64 a second and twice as many at once.
     let most = 128.0 + 64.0 * (took.as_secs_f64() + 1.0);
     assert!(passed > 0 && f64::from(u32::try_from(passed)?) <= most, "{passed} of {sent}");
-    assert!(busy < took, "{busy:?} of processor time in {took:?}");
+    assert!(busy * 2 < took, "{busy:?} of processor time in {took:?}");
 
     // Somebody else is served all the same.
     let other = place.speaker("other", "up", 12)?;
