@@ -280,7 +280,7 @@ fn overrun_netlink(scene: &mut Scene, _pace: Pace) -> Outcome {
     await_overrun(scene.magpie()?, before).map(drop)
 }
 
-fn overrun_packets(scene: &mut Scene, _pace: Pace) -> Outcome {
+fn overrun_packets(scene: &mut Scene, pace: Pace) -> Outcome {
     // The kernel takes its time to remove the last one.
     let [.., number] = scene.fresh_lladdr().0;
     let station = scene.place.station(&format!("flooder-{number}"), "down")?;
@@ -292,7 +292,8 @@ fn overrun_packets(scene: &mut Scene, _pace: Pace) -> Outcome {
     scene.magpie()?.signal(Signal::CONT)?;
     let status = scene.magpie()?.status()?;
     let lan = status.links.iter().find(|link| link.name == "lan").ok_or("no link lan")?;
-    assert!(lan.dropped > 0, "nothing was lost: {lan:?}");
+    // Among other disturbances the link may have had no socket yet.
+    assert!(pace == Pace::Quick || lan.dropped > 0, "nothing was lost: {lan:?}");
     Ok(())
 }
 
