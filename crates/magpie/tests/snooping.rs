@@ -270,7 +270,7 @@ fn news_for_routers_alone_are_heard() -> Outcome {
     let target = host_address(0x31);
     let mut watch = magpie.watch()?;
     // RFC 9131 section 6.1.2: a host tells the routers that it has a new address.
-    lower.send_packet(&Packet {
+    let news = Packet {
         ethernet_source: lower.lladdr(),
         ethernet_destination: multicast_lladdr(ALL_ROUTERS),
         source: target,
@@ -282,8 +282,10 @@ fn news_for_routers_alone_are_heard() -> Outcome {
             overrides: false,
             target_lladdr: Some(lower.lladdr()),
         }),
-    })?;
-    let asker = lower.await_question(target)?;
+    };
+    // Hosts say it up to three times (RFC 4861 section 7.2.6): the switch may not have heard of the
+    // gateway's membership at first.
+    let asker = repeat_until_asked(&mut lower, &news, target)?;
     lower.answer(target, asker)?;
     Magpie::await_event(&mut watch, "the host to be found", |event| {
         (event.address == Some(target.into())).then_some(())
@@ -291,6 +293,26 @@ fn news_for_routers_alone_are_heard() -> Outcome {
     magpie.await_host(target, "lan")?;
     magpie.stop()?;
     Ok(())
+}
+
+fn repeat_until_asked(
+    station: &mut Station,
+    news: &Packet<'_>,
+    target: Ipv6Addr,
+) -> Result<(Ipv6Addr, LinkAddr), Box<dyn Error>> {
+    let mut asked: Result<_, Box<dyn Error>> = Err("nothing was said".into());
+    for _ in 0..3 {
+        station.send_packet(news)?;
+        let heard = station.expect(LIMIT / 3, "a solicitation", |frame| {
+            let packet = frame.packet()?;
+            (solicited(&packet)? == target).then_some((packet.source, packet.ethernet_source))
+        });
+        asked = heard.map_err(Into::into);
+        if asked.is_ok() {
+            break;
+        }
+    }
+    asked
 }
 
 fn the_link_may_be_the_bridge_itself() -> Outcome {
