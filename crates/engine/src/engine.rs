@@ -44,7 +44,9 @@ const LEFTOVERS_TIME: Duration = Duration::from_secs(30);
 /// 2. `now` never goes back. Several inputs may share one `now`.
 /// 3. [`poll_timeout`](Self::poll_timeout) changes only through `handle`,
 ///    [`reconfigure`](Self::reconfigure), [`announce`](Self::announce),
-///    [`release`](Self::release) and [`shut_down`](Self::shut_down). When its instant has come, [`Input::Timeout`] is due, before any frame that came later.
+///    [`release`](Self::release) and [`shut_down`](Self::shut_down), and is known when the outputs
+///    of the last of them are polled. When its instant has come, [`Input::Timeout`] is due, before
+///    any frame that came later.
 /// 4. Outputs are carried out in their order. Every [`Output::Kernel`] gets exactly one
 ///    [`Input::Ack`], also on failure.
 /// 5. At the start, and whenever notifications were lost: an `Overrun` event, then a dump of all
@@ -166,6 +168,7 @@ impl Engine {
 
     /// Applies one input. Drain [`poll_output`](Self::poll_output) before the next.
     pub fn handle(&mut self, input: Input<'_>, now: Instant) {
+        self.conclude_datagram();
         self.clock = now;
         match input {
             Input::Frame { .. } | Input::Outgoing { .. } if !self.config.neighbor_discovery => {}
@@ -184,7 +187,13 @@ impl Engine {
     }
 
     /// Returns the next thing to do, in order.
+    ///
+    /// What the last input calls for but nobody waits for is worked out when there is nothing else
+    /// left to return.
     pub fn poll_output(&mut self) -> Option<Output> {
+        if self.outputs.is_empty() {
+            self.conclude_datagram();
+        }
         self.outputs.pop_front()
     }
 
@@ -524,7 +533,7 @@ impl Engine {
         }
     }
 
-    fn update_shared_timers(&mut self) {
+    pub(crate) fn update_shared_timers(&mut self) {
         let delayed = self.delayed.first();
         self.timers.set(&mut self.delayed_due, Timer::Delayed, delayed);
         let prefix = self.scope.next_expiry();

@@ -10,9 +10,11 @@ use std::time::Duration;
 use ipnet::Ipv6Net;
 use magpie_engine::{
     AddressSet, BindingState, Config, Decision, Discard, Egress, Engine, Expressions, FoundRoute,
-    Input, Instant, KernelEvent, LinkId, LinkInfo, List, ListKind, Member, Members, Method, Output,
-    Rule, RulePrefix, Rules,
+    Input, Instant, KernelEvent, LinkId, LinkInfo, List, ListKind, Mdns, Member, Members, Method,
+    Output, Rule, RulePrefix, Rules,
 };
+use magpie_wire::datagram::{Datagram, MDNS_GROUP_V6, MDNS_PORT, group_lladdr};
+use magpie_wire::dns::{Composer, Header, Name, Question, Record, Section, kind};
 use magpie_wire::{
     Advert, LinkAddr, Malformed, Message, Packet, Solicit, multicast_lladdr, solicited_node,
 };
@@ -67,10 +69,14 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
+        Self::with(Config::default())
+    }
+
+    fn with(config: Config) -> Self {
         let now = Instant::ZERO + Duration::from_secs(1_000);
         let egress = Egress::Device(LinkId(9));
         let found = Some(FoundRoute { egress, prefix_len: 128 });
-        let mut rig = Self { engine: Engine::new(Config::default(), 1, now), now, found };
+        let mut rig = Self { engine: Engine::new(config, 1, now), now, found };
         rig.handle(Input::Kernel(KernelEvent::Overrun));
         for (link, member, lladdr) in [(UP, 0, OWN_UP), (DN, 1, OWN_DN)] {
             let info =
@@ -127,6 +133,28 @@ impl Rig {
             }
         }
         sent
+    }
+
+    /// Hears a message of multicast DNS; returns how many allocations it took until what crosses of
+    /// it left.
+    fn passes_on(&mut self, link: LinkId, source: LinkAddr, message: &[u8]) -> u64 {
+        let datagram = Datagram {
+            ethernet_source: source,
+            ethernet_destination: group_lladdr(MDNS_GROUP_V6.into()),
+            source: (Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x21), MDNS_PORT).into(),
+            destination: (MDNS_GROUP_V6, MDNS_PORT).into(),
+            hop_limit: 255,
+            payload: message,
+        };
+        let mut frame = Vec::new();
+        datagram.emit(&mut frame);
+        let before = ALLOCATIONS.get();
+        self.engine.handle(Input::Datagram { link, bytes: &frame }, self.now);
+        let output = self.engine.poll_output();
+        let count = ALLOCATIONS.get() - before;
+        assert!(matches!(output, Some(Output::Datagram(_))), "{output:?}");
+        while self.engine.poll_output().is_some() {}
+        count
     }
 
     /// Hears `frame` again and again, `apart` from each other; returns how many frames came of
@@ -346,6 +374,28 @@ fn flood_of_unknown_targets_once_the_table_is_full() {
     let before = ALLOCATIONS.get();
     assert_eq!(rig.hear(UP, &known), 1, "the known target is answered for all the same");
     assert_eq!(ALLOCATIONS.get() - before, 0, "allocations for the known target");
+}
+
+#[test]
+fn names_that_nobody_has_asked_for_before() {
+    let mut rig = Rig::with(Config { mdns: Some(Mdns::default()), ..Config::default() });
+    for number in 0..200 {
+        let name: Name<'static> = format!("host-{number}.local").parse().expect("a name");
+        let mut query = Composer::new(Header::default(), 1_400);
+        let (kind, class) = (kind::AAAA, kind::CLASS_IN);
+        let question = Question { name: name.clone(), kind, class, unicast: false };
+        query.push_question(&question).expect("there is room");
+        let asked = rig.passes_on(UP, ROUTER, &query.finish());
+        let header = Header { is_response: true, is_authoritative: true, ..Header::default() };
+        let mut response = Composer::new(header, 1_400);
+        let record = Record::of_address(name, 120, unknown(number).into());
+        response.push(Section::Answer, &record).expect("there is room");
+        let answered = rig.passes_on(DN, HOST, &response.finish());
+        // Tables grow now and then.
+        assert!(asked <= 28 && answered <= 36, "{number}: {asked} and {answered} allocations");
+        rig.wait(Duration::from_millis(25));
+    }
+    assert_eq!(rig.engine.names(rig.now).count(), 200);
 }
 
 #[test]

@@ -220,6 +220,7 @@ impl<'a> Datagram<'a> {
     pub fn emit(&self, out: &mut Vec<u8>) {
         out.clear();
         if let Some(message) = self.message() {
+            out.reserve(ETHERNET_LEN + IPV6_LEN + message.len());
             self.put_ethernet(out);
             self.put_packet(out, &message);
         }
@@ -230,6 +231,7 @@ impl<'a> Datagram<'a> {
     pub fn emit_bare(&self, out: &mut Vec<u8>) {
         out.clear();
         if let Some(message) = self.message() {
+            out.reserve(IPV6_LEN + message.len());
             self.put_packet(out, &message);
         }
     }

@@ -168,10 +168,23 @@ impl Claims {
         self.follow(&key, elsewhere, was_alive, now)
     }
 
+    /// Whether it is remembered that anybody had `name` on one of these links.
+    pub(super) fn is_known(
+        &self,
+        name: &Name<'_>,
+        mut links: impl Iterator<Item = LinkId>,
+    ) -> bool {
+        let name = Packed::key(name);
+        links.any(|link| self.claims.get(&(name.clone(), link)).is_some())
+    }
+
     /// Tells who has `name` on `to`, as somebody on `from` sees it.
     pub(super) fn other(&self, name: &Name<'_>, from: LinkId, to: LinkId, now: Instant) -> Other {
-        let name = Packed::key(name);
-        self.compare(&(name.clone(), from), &(name, to), now)
+        let there = (Packed::key(name), to);
+        if self.claims.get(&there).is_none() {
+            return Other::Nobody;
+        }
+        self.compare(&(there.0.clone(), from), &there, now)
     }
 
     /// Whether the same station has the name on `to`.

@@ -81,6 +81,11 @@ impl Filter {
         self.is_selective
     }
 
+    /// Whether there are no rules.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.allow.is_empty() && self.deny.is_empty()
+    }
+
     /// Whether a record may cross from where it was said to `to`.
     ///
     /// # Errors

@@ -24,8 +24,9 @@ const CLAIMS_PER_CAP: usize = 2;
 
 /// Decides about records and questions, and remembers what it needs for that.
 ///
-/// For each response: [`observe`](Self::observe) all records; for each link that they might cross
-/// to, [`pass_targets`](Self::pass_targets), then [`record`](Self::record) for each, and
+/// For each response: [`observe`](Self::observe) all records, at the end if
+/// [that will do](Self::can_decide_first); for each link that they might cross to,
+/// [`pass_targets`](Self::pass_targets), then [`record`](Self::record) for each, and
 /// [`decide`](Self::decide) with what became of it.
 #[derive(Debug)]
 pub(crate) struct Judge {
@@ -70,6 +71,21 @@ impl Judge {
         self.conflicts = settings.conflicts;
         self.names.limit(cap);
         self.claims.limit(cap / CLAIMS_PER_CAP);
+    }
+
+    /// Whether it makes no difference to what crosses to the `others` whether these records are taken
+    /// note of before that is decided or after: no rule looks at what else was said, nobody there
+    /// has their names, and none of them denies what another says.
+    pub(crate) fn can_decide_first<'r, 'p: 'r>(
+        &self,
+        mut records: impl Iterator<Item = &'r Record<'p>>,
+        others: &(impl Iterator<Item = LinkId> + Clone),
+    ) -> bool {
+        self.filter.is_empty()
+            && records.all(|record| {
+                record.kind() != kind::NSEC
+                    && (!record.cache_flush || !self.claims.is_known(&record.name, others.clone()))
+            })
     }
 
     /// Takes note of a record of a response; returns what observers should know, of a conflict at

@@ -10,12 +10,19 @@ pub(super) struct Packed(Box<[u8]>);
 
 impl Packed {
     pub(super) fn new(name: &Name<'_>) -> Self {
-        Self::of_labels(name.labels())
+        let mut octets = Vec::with_capacity(name.wire_len() - 1);
+        for label in name.labels() {
+            octets.push(u8::try_from(label.len()).unwrap_or(u8::MAX));
+            octets.extend_from_slice(label);
+        }
+        Self(octets.into())
     }
 
     /// Returns the form in which names are compared: in lower case (RFC 1035 section 2.3.3).
     pub(super) fn key(name: &Name<'_>) -> Self {
-        Self::new(name).to_key()
+        let mut key = Self::new(name);
+        key.0.make_ascii_lowercase();
+        key
     }
 
     pub(super) fn to_key(&self) -> Self {
@@ -45,15 +52,6 @@ impl Packed {
     /// Writes it as DNS does (RFC 1035 section 5.1).
     pub(super) fn text(&self) -> String {
         self.to_name().map(|name| name.to_string()).unwrap_or_default()
-    }
-
-    fn of_labels<'n>(labels: impl Iterator<Item = &'n [u8]>) -> Self {
-        let mut octets = Vec::with_capacity(64);
-        for label in labels {
-            octets.push(u8::try_from(label.len()).unwrap_or(u8::MAX));
-            octets.extend_from_slice(label);
-        }
-        Self(octets.into())
     }
 }
 

@@ -20,6 +20,7 @@ use crate::mdns::other::Searches;
 use crate::mdns::peer::Peers;
 use crate::mdns::question::Series;
 use crate::mdns::reassembly::Reassembly;
+use crate::mdns::response::Note;
 use crate::{Event, Instant, LinkId, Mdns, Member, NameEvent, OtherService, Output};
 
 /// Everything that the reflector remembers.
@@ -40,7 +41,9 @@ pub(crate) struct Reflector {
     pub(super) counters: NameCounters,
     /// What is to be done, in order.
     pub(super) outbox: Vec<Output>,
-    /// Hosts that somebody has just learned the address of, and where they are.
+    /// What is to be done thereafter: records to take note of,
+    pub(super) notes: Vec<Note>,
+    /// and hosts that somebody has just learned the address of, with where they are.
     pub(super) wanted: Vec<(Ipv6Addr, LinkId)>,
 }
 
@@ -83,7 +86,7 @@ impl Origin {
 
 impl<'a> Scene<'a> {
     /// Returns the other links in use.
-    pub(crate) fn others(self, link: LinkId) -> impl Iterator<Item = Place> + 'a {
+    pub(crate) fn others(self, link: LinkId) -> impl Iterator<Item = Place> + Clone + 'a {
         let links = self.engine.links.iter();
         let usable = links.filter(move |(id, state)| **id != link && state.usable());
         usable.map(|(id, state)| Place { link: *id, member: state.info.member })
@@ -146,6 +149,7 @@ impl Reflector {
             rng: fastrand::Rng::with_seed(seed),
             counters: NameCounters::default(),
             outbox: Vec::new(),
+            notes: Vec::new(),
             wanted: Vec::new(),
         }
     }

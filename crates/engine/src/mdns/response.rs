@@ -13,7 +13,7 @@ use crate::mdns::memory::{Content, Heard, Sort};
 use crate::mdns::names::Observed;
 use crate::mdns::question::name_hash;
 use crate::mdns::reflector::{Origin, Reflector, Scene};
-use crate::{LinkId, Verdict};
+use crate::{Instant, LinkId, Verdict};
 
 /// A record of a response, and what becomes of it.
 struct Said<'m, 'a> {
@@ -21,8 +21,25 @@ struct Said<'m, 'a> {
     record: &'m Record<'a>,
     content: Content,
     heard: Heard,
-    observed: Observed,
+    /// None if that can wait.
+    observed: Option<Observed>,
     decisions: Vec<(LinkId, Verdict)>,
+}
+
+/// What is still to be noted of a record that was decided about.
+#[derive(Debug)]
+pub(super) struct Note {
+    origin: Origin,
+    subject: Subject,
+    decisions: Vec<(LinkId, Verdict)>,
+}
+
+#[derive(Debug)]
+enum Subject {
+    /// What it meant to those who knew what was said before.
+    Observed(Observed),
+    /// It has not been looked at for that.
+    Said(Record<'static>),
 }
 
 /// A record as it crosses to a link, or why it does not.
@@ -51,11 +68,19 @@ impl Reflector {
         if self.peers.is_reflector(origin.speaker(), scene.now) {
             return self.counters.count(NameDiscard::Reflector);
         }
+        let others = scene.others(origin.link).map(|to| to.link);
+        let all = records.iter().map(|(_, record)| *record);
+        let can_wait = self.judge.can_decide_first(all, &others);
         let mut said = Vec::with_capacity(records.len());
         for ((section, record), (content, heard)) in records.into_iter().zip(heard) {
             // What somebody repeats is no sign of where its owner is.
-            let observed =
-                if heard.is_echo { Observed::Nothing } else { self.observe(scene, origin, record) };
+            let observed = if heard.is_echo {
+                Some(Observed::Nothing)
+            } else if can_wait {
+                None
+            } else {
+                Some(self.observe(origin, record, scene.now))
+            };
             said.push(Said { section, record, content, heard, observed, decisions: Vec::new() });
         }
         for to in scene.others(origin.link) {
@@ -70,10 +95,26 @@ impl Reflector {
                 self.pass_records(scene, origin, &mut said, &crossings, (to, is_v6));
             }
         }
-        for said in said {
-            let event = self.judge.decide(said.observed, &said.decisions, scene.now);
+        for Said { record, observed, decisions, .. } in said {
+            let owned = || Subject::Said(record.clone().into_owned());
+            let subject = observed.map_or_else(owned, Subject::Observed);
+            self.notes.push(Note { origin: *origin, subject, decisions });
+        }
+    }
+
+    /// Notes what was said and decided, once what crosses is on its way: that takes longer than to
+    /// pass it on.
+    pub(super) fn conclude(&mut self, now: Instant) {
+        let mut notes = std::mem::take(&mut self.notes);
+        for Note { origin, subject, decisions } in notes.drain(..) {
+            let observed = match subject {
+                Subject::Observed(observed) => observed,
+                Subject::Said(record) => self.observe(&origin, &record, now),
+            };
+            let event = self.judge.decide(observed, &decisions, now);
             self.report(event);
         }
+        self.notes = notes;
     }
 
     fn hear_record(
@@ -99,8 +140,8 @@ impl Reflector {
         (content, heard)
     }
 
-    fn observe(&mut self, scene: Scene<'_>, origin: &Origin, record: &Record<'_>) -> Observed {
-        let (observed, event) = self.judge.observe(origin.known(), record, scene.now);
+    fn observe(&mut self, origin: &Origin, record: &Record<'_>, now: Instant) -> Observed {
+        let (observed, event) = self.judge.observe(origin.known(), record, now);
         self.report(event);
         observed
     }

@@ -30,14 +30,26 @@ impl Engine {
         let result = mdns.map(|mdns| work(&mut reflector, Scene { engine: self, mdns, now }));
         std::mem::swap(&mut reflector.counters, &mut self.counters.names);
         self.outputs.extend(reflector.outbox.drain(..));
-        let mut wanted = std::mem::take(&mut reflector.wanted);
         self.reflector = Some(reflector);
+        result
+    }
+
+    /// Does what is left of the last datagram when what crosses is on its way.
+    pub(crate) fn conclude_datagram(&mut self) {
+        let now = self.clock;
+        let Some(reflector) = &mut self.reflector else { return };
+        reflector.conclude(now);
+        self.outputs.extend(reflector.outbox.drain(..));
+        if reflector.wanted.is_empty() {
+            return;
+        }
+        let mut wanted = std::mem::take(&mut reflector.wanted);
         wanted.sort_unstable();
         wanted.dedup();
         for (target, link) in wanted.into_iter().take(MOST_WANTED) {
             self.expect_packets_for(target, link, now);
         }
-        result
+        self.update_shared_timers();
     }
 
     /// Somebody has just learned the address of a host, and is about to talk to it: the host is

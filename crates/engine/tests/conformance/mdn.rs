@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use magpie_engine::{
-    Addresses, Config, Discard, Input, KernelEvent, LinkId, Mdns, MdnsLimits, Member, NameDiscard,
-    NameRule, OtherService, Subject, Verdict,
+    Addresses, Config, Discard, Event, Input, KernelEvent, LinkId, Mdns, MdnsLimits, Member,
+    NameDiscard, NameRule, OtherService, Output, Subject, Verdict,
 };
 use magpie_wire::LinkAddr;
 use magpie_wire::datagram::{
@@ -92,16 +92,7 @@ impl Names {
     }
 
     fn says_from(&mut self, host: Host, source: SocketAddr, text: &str) {
-        let group = if source.is_ipv6() { MDNS_GROUP_V6.into() } else { MDNS_GROUP_V4.into() };
-        let datagram = Datagram {
-            ethernet_source: host.lladdr,
-            ethernet_destination: group_lladdr(group),
-            source,
-            destination: (group, MDNS_PORT).into(),
-            hop_limit: 255,
-            payload: &spoken::octets(text),
-        };
-        self.hear(host.link, &datagram);
+        self.hear(host.link, &said(host.lladdr, source, &spoken::octets(text)));
     }
 
     /// What was sent since it was last asked: where, over what, and what.
@@ -129,6 +120,19 @@ impl Names {
 
     fn records(&self, verdict: Verdict) -> u64 {
         self.bench.engine.counters().names.records(verdict)
+    }
+}
+
+/// What somebody says to the group.
+fn said(lladdr: LinkAddr, source: SocketAddr, payload: &[u8]) -> Datagram<'_> {
+    let group = if source.is_ipv6() { MDNS_GROUP_V6.into() } else { MDNS_GROUP_V4.into() };
+    Datagram {
+        ethernet_source: lladdr,
+        ethernet_destination: group_lladdr(group),
+        source,
+        destination: (group, MDNS_PORT).into(),
+        hop_limit: 255,
+        payload,
     }
 }
 
@@ -555,6 +559,28 @@ fn mdn_07_a_host_whose_address_crosses_is_reached_at_once() {
     names.says(LOWER, "response; an pi.local AAAA 120! 2001:db8:1::21");
     names.bench.advance_ms(100);
     assert_eq!(names.bench.routes.get(&X), Some(&DN), "its route is there before it is needed");
+}
+
+#[test]
+fn what_crosses_leaves_before_it_is_noted_and_its_host_looked_for() {
+    let mut names = Names::new();
+    let now = names.bench.now;
+    let mut frame = Vec::new();
+    said(
+        LOWER.lladdr,
+        LOWER.v6(),
+        &spoken::octets("response; an pi.local AAAA 120! 2001:db8:1::21"),
+    )
+    .emit(&mut frame);
+    let engine = &mut names.bench.engine;
+    engine.handle(Input::Datagram { link: DN, bytes: &frame }, now);
+    assert!(matches!(engine.poll_output(), Some(Output::Datagram(_))));
+    assert_eq!((engine.names(now).count(), engine.bindings(now).count()), (0, 0));
+    let rest: Vec<_> = std::iter::from_fn(|| engine.poll_output()).collect();
+    assert!(rest.iter().any(|output| matches!(output, Output::Event(Event::Name(_)))), "{rest:?}");
+    assert!(rest.iter().any(|output| matches!(output, Output::Transmit(_))), "{rest:?}");
+    assert_eq!((engine.names(now).count(), engine.bindings(now).count()), (1, 1));
+    assert!(engine.poll_timeout().is_some(), "the host may not answer at once");
 }
 
 #[test]

@@ -226,9 +226,11 @@ impl Layout {
         }
         let mut expanded = None;
         if let Some(shape) = Shape::of(kind) {
-            let octets = shape.walk(Walk::new(bytes, &mut self.seen), start..end)?;
             // Nobody else knows that these may be compressed too (RFC 6762 section 18.14).
-            expanded = matches!(kind, kind::PX | kind::DNAME).then_some(octets);
+            let is_wanted = matches!(kind, kind::PX | kind::DNAME);
+            let walk = Walk::new(bytes, &mut self.seen);
+            let walk = Walk { expanded: is_wanted.then(Vec::new), ..walk };
+            expanded = shape.walk(walk, start..end)?;
         } else if !matches!(TYPE::from(kind), TYPE::Unknown(_) | TYPE::NULL)
             && !matches!(kind, kind::TXT | kind::HINFO | kind::OPT)
         {
@@ -268,11 +270,15 @@ impl Shape {
         Some(Self { before, names, after })
     }
 
-    /// Walks over rdata; returns it without compression.
-    fn walk(self, mut walk: Walk<'_>, rdata: Range<usize>) -> Result<Vec<u8>, MalformedMessage> {
+    /// Walks over rdata; returns it without compression if the walk keeps that.
+    fn walk(
+        self,
+        mut walk: Walk<'_>,
+        rdata: Range<usize>,
+    ) -> Result<Option<Vec<u8>>, MalformedMessage> {
         let bytes = walk.bytes;
         let mut at = rdata.start + self.before;
-        walk.expanded.extend(bytes.get(rdata.start..at).ok_or(MalformedMessage::Data)?);
+        walk.keep(bytes.get(rdata.start..at).ok_or(MalformedMessage::Data)?);
         for _ in 0..self.names {
             at = walk.name(at, rdata.end)?;
         }
@@ -280,7 +286,7 @@ impl Shape {
         if self.after.is_some_and(|after| after != rest.len()) {
             return Err(MalformedMessage::Data);
         }
-        walk.expanded.extend(rest);
+        walk.keep(rest);
         Ok(walk.expanded)
     }
 }
@@ -289,12 +295,20 @@ impl Shape {
 struct Walk<'a> {
     bytes: &'a [u8],
     seen: &'a mut Seen,
-    expanded: Vec<u8>,
+    /// What was walked over, without compression, if it is wanted.
+    expanded: Option<Vec<u8>>,
 }
 
 impl<'a> Walk<'a> {
     fn new(bytes: &'a [u8], seen: &'a mut Seen) -> Self {
-        Self { bytes, seen, expanded: Vec::new() }
+        Self { bytes, seen, expanded: None }
+    }
+
+    /// Adds to what is kept, if anything is.
+    fn keep(&mut self, octets: &[u8]) {
+        if let Some(expanded) = &mut self.expanded {
+            expanded.extend_from_slice(octets);
+        }
     }
 
     /// Notes that octets are part of a name, if it is a pointer that leads there.
@@ -323,7 +337,7 @@ impl<'a> Walk<'a> {
             let first = *self.bytes.get(..end).and_then(|bytes| bytes.get(at)).ok_or(missing)?;
             match first {
                 0 => {
-                    self.expanded.push(0);
+                    self.keep(&[0]);
                     self.note(at..at + 1, pointers);
                     self.seen.effort += labels * labels;
                     if self.seen.effort > MAX_EFFORT {
@@ -359,7 +373,7 @@ impl<'a> Walk<'a> {
                     }
                     let after = at + 1 + label;
                     let octets = self.bytes.get(at..after).ok_or(MalformedMessage::Truncated)?;
-                    self.expanded.extend(octets);
+                    self.keep(octets);
                     self.note(at..after, pointers);
                     at = after;
                 }

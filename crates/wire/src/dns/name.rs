@@ -98,13 +98,16 @@ impl Ord for Name<'_> {
 
 impl Hash for Name<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
+        // As on the wire, in lower case, and in one piece for each label.
+        let mut octets = [0; 1 + MAX_LABEL];
         for label in self.labels() {
-            state.write_usize(label.len());
-            for octet in label {
-                state.write_u8(octet.to_ascii_lowercase());
+            for (place, octet) in octets.iter_mut().skip(1).zip(label) {
+                *place = octet.to_ascii_lowercase();
             }
+            octets[0] = u8::try_from(label.len()).unwrap_or(u8::MAX);
+            state.write(octets.get(..=label.len()).unwrap_or(&octets));
         }
-        state.write_usize(0);
+        state.write_u8(0);
     }
 }
 
