@@ -60,7 +60,11 @@ fn both_readers_see_the_same() {
         tried += 1;
         understood += u64::from(compare(&octets));
     });
-    assert!(understood > tried / 4, "{understood} of {tried}: nearly all are refused");
+    // One that is tried alone may be refused by both.
+    assert!(
+        tried == 1 || understood > tried / 4,
+        "{understood} of {tried}: nearly all are refused"
+    );
 }
 
 #[test]
@@ -88,6 +92,7 @@ fn compare(octets: &[u8]) -> bool {
             let stricter = matches!(
                 refusal,
                 MalformedMessage::TooLong
+                    | MalformedMessage::Entries
                     | MalformedMessage::Labels
                     | MalformedMessage::Class
                     | MalformedMessage::Pointer

@@ -15,11 +15,16 @@ use super::{MAX_LEN, kind};
 
 /// Octets of the header (RFC 1035 section 4.1.1).
 pub(super) const HEADER_LEN: usize = 12;
+/// The most questions and records of one message, which bounds the work that a packet is. So many
+/// records of 16 octets fill the longest message, and none that says something of its own is shorter:
+/// with its name and that of others compressed, an IPv4 address takes 16, and so does the name of an
+/// instance of one letter.
+const MAX_ENTRIES: usize = MAX_LEN / 16;
 /// More pointers than labels make no sense.
 const MAX_POINTERS: usize = 128;
-/// How much work it may be to find out which names end alike: for each of its labels, a name is compared
-/// with others label by label, so that its share is the square of their number. Of names as long as those
-/// below `ip6.arpa`, which are the longest in use, a message may hold fifty.
+/// How much work names may be: two octets point to as many labels as a name may have, and the share of a
+/// name is the square of their number. Of names as long as those below `ip6.arpa`, which are the longest
+/// in use, a message may hold fifty.
 const MAX_EFFORT: usize = 65_536;
 /// A type that means nothing to anybody else (RFC 6895 section 3.1, private use).
 const OPAQUE: u16 = 0xff00;
@@ -36,16 +41,20 @@ pub enum MalformedMessage {
     /// Longer than multicast DNS allows (RFC 6762 section 17).
     #[error("the message is longer than 9000 octets")]
     TooLong,
+    /// More questions and records than a packet has room for, if each of them says something.
+    #[error("the message has too many questions and records")]
+    Entries,
     /// A label longer than 63 octets, or of a kind that does not exist (RFC 1035 section 4.1.4).
     #[error("a label is longer than 63 octets")]
     Label,
     /// A name longer than 255 octets (RFC 1035 section 3.1).
     #[error("a name is longer than 255 octets")]
     Name,
-    /// More long names than anybody has to say at once: to compress them would take too long.
+    /// More long names than anybody has to say at once.
     #[error("the names have too many labels")]
     Labels,
-    /// A name that goes on at itself, further on, or in the header (RFC 1035 section 4.1.4).
+    /// A name that goes on at itself, further on, in the header, or at what does not end before itself
+    /// begins (RFC 1035 section 4.1.4).
     #[error("a compressed name does not point to an earlier one")]
     Pointer,
     /// Not the class of the Internet, the one that multicast DNS is used with.
@@ -58,9 +67,10 @@ pub enum MalformedMessage {
 
 impl MalformedMessage {
     /// Every reason, in the order of their discriminants.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Truncated,
         Self::TooLong,
+        Self::Entries,
         Self::Label,
         Self::Name,
         Self::Labels,
@@ -74,6 +84,7 @@ impl MalformedMessage {
         match self {
             Self::Truncated => "message-truncated",
             Self::TooLong => "message-too-long",
+            Self::Entries => "entry-count",
             Self::Label => "label-length",
             Self::Name => "name-length",
             Self::Labels => "label-count",
@@ -138,7 +149,7 @@ struct Seen {
 pub(super) struct RecordAt {
     pub(super) kind: u16,
     pub(super) rdata: Range<usize>,
-    /// The rdata without compression, where nobody else takes it out.
+    /// The rdata without compression, of types of which nobody looks at the names.
     pub(super) expanded: Option<Vec<u8>>,
 }
 
@@ -161,7 +172,11 @@ impl Layout {
             let flags = header.flags.get() & !0x0040;
             (2, flags.to_be_bytes())
         }));
-        let [questions, records @ ..] = header.counts.map(U16::get);
+        let counts = header.counts.map(U16::get);
+        if counts.into_iter().map(usize::from).sum::<usize>() > MAX_ENTRIES {
+            return Err(MalformedMessage::Entries);
+        }
+        let [questions, records @ ..] = counts;
         let mut at = HEADER_LEN;
         for _ in 0..questions {
             at = layout.question(bytes, at)?;
@@ -226,11 +241,10 @@ impl Layout {
         }
         let mut expanded = None;
         if let Some(shape) = Shape::of(kind) {
-            // Nobody else knows that these may be compressed too (RFC 6762 section 18.14).
-            let is_wanted = matches!(kind, kind::PX | kind::DNAME);
-            let walk = Walk::new(bytes, &mut self.seen);
-            let walk = Walk { expanded: is_wanted.then(Vec::new), ..walk };
-            expanded = shape.walk(walk, start..end)?;
+            let mut walk = Walk::new(bytes, &mut self.seen);
+            walk.expanded = is_rare(kind).then(Vec::new);
+            shape.walk(&mut walk, start..end)?;
+            expanded = walk.expanded;
         } else if !matches!(TYPE::from(kind), TYPE::Unknown(_) | TYPE::NULL)
             && !matches!(kind, kind::TXT | kind::HINFO | kind::OPT)
         {
@@ -240,6 +254,22 @@ impl Layout {
         }
         Ok((RecordAt { kind, rdata: start..end, expanded }, end))
     }
+}
+
+/// Whether a type has names in its data that may come compressed (RFC 6762 section 18.14), but that
+/// nobody looks at, so that it is passed on as octets without compression.
+fn is_rare(kind: u16) -> bool {
+    matches!(
+        kind,
+        kind::SOA
+            | kind::MX
+            | kind::RP
+            | kind::AFSDB
+            | kind::RT
+            | kind::PX
+            | kind::KX
+            | kind::DNAME
+    )
 }
 
 /// What the rdata of a type consists of: octets, names, octets.
@@ -270,15 +300,11 @@ impl Shape {
         Some(Self { before, names, after })
     }
 
-    /// Walks over rdata; returns it without compression if the walk keeps that.
-    fn walk(
-        self,
-        mut walk: Walk<'_>,
-        rdata: Range<usize>,
-    ) -> Result<Option<Vec<u8>>, MalformedMessage> {
+    /// Walks over rdata.
+    fn walk(self, walk: &mut Walk<'_>, rdata: Range<usize>) -> Result<(), MalformedMessage> {
         let bytes = walk.bytes;
         let mut at = rdata.start + self.before;
-        walk.keep(bytes.get(rdata.start..at).ok_or(MalformedMessage::Data)?);
+        walk.put(bytes.get(rdata.start..at).ok_or(MalformedMessage::Data)?);
         for _ in 0..self.names {
             at = walk.name(at, rdata.end)?;
         }
@@ -286,8 +312,8 @@ impl Shape {
         if self.after.is_some_and(|after| after != rest.len()) {
             return Err(MalformedMessage::Data);
         }
-        walk.keep(rest);
-        Ok(walk.expanded)
+        walk.put(rest);
+        Ok(())
     }
 }
 
@@ -295,7 +321,7 @@ impl Shape {
 struct Walk<'a> {
     bytes: &'a [u8],
     seen: &'a mut Seen,
-    /// What was walked over, without compression, if it is wanted.
+    /// What was walked over without compression, if anybody wants to know.
     expanded: Option<Vec<u8>>,
 }
 
@@ -304,10 +330,9 @@ impl<'a> Walk<'a> {
         Self { bytes, seen, expanded: None }
     }
 
-    /// Adds to what is kept, if anything is.
-    fn keep(&mut self, octets: &[u8]) {
+    fn put(&mut self, octets: &[u8]) {
         if let Some(expanded) = &mut self.expanded {
-            expanded.extend_from_slice(octets);
+            expanded.extend(octets);
         }
     }
 
@@ -323,21 +348,21 @@ impl<'a> Walk<'a> {
     /// Walks over a name of which the part that stands at `at` has to end before `end`; returns
     /// where that does.
     fn name(&mut self, at: usize, end: usize) -> Result<usize, MalformedMessage> {
-        let (mut at, mut end) = (at, end);
-        let mut start = at;
+        let mut missing = if end == self.bytes.len() {
+            MalformedMessage::Truncated
+        } else {
+            MalformedMessage::Data
+        };
+        let (mut at, mut part) = (at, at..end);
         let mut next = None;
         let (mut length, mut labels) = (0, 0);
         let mut pointers = 0;
         loop {
-            let missing = if end == self.bytes.len() {
-                MalformedMessage::Truncated
-            } else {
-                MalformedMessage::Data
-            };
-            let first = *self.bytes.get(..end).and_then(|bytes| bytes.get(at)).ok_or(missing)?;
+            let bytes = self.bytes.get(..part.end).ok_or(missing)?;
+            let first = *bytes.get(at).ok_or(missing)?;
             match first {
                 0 => {
-                    self.keep(&[0]);
+                    self.put(&[0]);
                     self.note(at..at + 1, pointers);
                     self.seen.effort += labels * labels;
                     if self.seen.effort > MAX_EFFORT {
@@ -346,20 +371,19 @@ impl<'a> Walk<'a> {
                     return Ok(next.unwrap_or(at + 1));
                 }
                 0xc0.. => {
-                    let pointer = usize::from(number(self.bytes, at)? & 0x3fff);
-                    if at + 2 > end {
-                        return Err(MalformedMessage::Data);
-                    }
+                    let pointer = number(bytes, at).map_err(|_| missing)? & 0x3fff;
+                    let pointer = usize::from(pointer);
                     self.note(at..at + 2, pointers);
                     pointers += 1;
-                    // Always before what has been walked over, so that it comes to an end.
-                    if pointer >= start || pointer < HEADER_LEN || pointers > MAX_POINTERS {
+                    // What it leads to is all before the part that it ends, so that parts never
+                    // share octets, and come to an end.
+                    if pointer >= part.start || pointer < HEADER_LEN || pointers > MAX_POINTERS {
                         return Err(MalformedMessage::Pointer);
                     }
                     next = next.or(Some(at + 2));
-                    end = self.bytes.len();
+                    missing = MalformedMessage::Pointer;
+                    part = pointer..part.start;
                     at = pointer;
-                    start = pointer;
                 }
                 _ => {
                     let label = usize::from(first);
@@ -372,8 +396,7 @@ impl<'a> Walk<'a> {
                         return Err(MalformedMessage::Name);
                     }
                     let after = at + 1 + label;
-                    let octets = self.bytes.get(at..after).ok_or(MalformedMessage::Truncated)?;
-                    self.keep(octets);
+                    self.put(bytes.get(at..after).ok_or(missing)?);
                     self.note(at..after, pointers);
                     at = after;
                 }

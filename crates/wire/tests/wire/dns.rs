@@ -293,11 +293,46 @@ fn mdn_08_message_ends_before_its_counts_do() {
         assert_eq!(refusal(&octets[..complete]), None, "{what}");
     }
     // No memory is set aside for what is only promised.
-    for counts in [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0xffff; 4]] {
+    for counts in [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [140; 4]] {
         let m = Octets::new(0, RESPONSE, counts);
         assert_eq!(refusal(&m.0), Some(MalformedMessage::Truncated), "{counts:?}");
     }
     assert_eq!(refusal(&Octets::new(0, QUERY, [0; 4]).0), None);
+}
+
+#[test]
+fn mdn_08_messages_have_no_more_entries_than_say_something() {
+    // As many addresses of one host as the longest packet has room for.
+    let mut m = Octets::new(0, RESPONSE, [0, 0, 0, 0]);
+    m.name(&["x"], 0).a(120, "192.0.2.1");
+    let mut count = 1;
+    while m.0.len() + 16 <= MAX_LEN {
+        m.name(&[], 12).a(120, "192.0.2.2");
+        count += 1;
+    }
+    let with = |counts: [u16; 4]| {
+        let mut octets = Octets::new(0, RESPONSE, counts).0;
+        octets.extend(&m.0[12..]);
+        refusal(&octets)
+    };
+    assert_eq!(count, 561);
+    assert_eq!(with([0, count, 0, 0]), None);
+    assert_eq!(with([0, 200, 200, count - 400]), None);
+    assert_eq!(with([0, count + 1, 0, 0]), Some(MalformedMessage::Truncated));
+    for counts in [[0, count + 2, 0, 0], [1, count, 0, 1], [200; 4], [0xffff; 4]] {
+        assert_eq!(with(counts), Some(MalformedMessage::Entries), "{counts:?}");
+    }
+    // Questions that say nothing new.
+    let questions = |count: u16| {
+        let mut m = Octets::new(0, QUERY, [count, 0, 0, 0]);
+        m.name(&["x"], 0).question(kind::A, IN);
+        for _ in 1..count {
+            m.name(&[], 12).question(kind::A, IN);
+        }
+        refusal(&m.0)
+    };
+    assert_eq!(questions(562), None);
+    assert_eq!(questions(563), Some(MalformedMessage::Entries));
 }
 
 #[test]
@@ -345,6 +380,94 @@ fn mdn_08_compression_points_to_an_earlier_name() {
     };
     assert_eq!(refusal(&chain(100)), None);
     assert_eq!(refusal(&chain(200)), Some(MalformedMessage::Pointer));
+}
+
+/// What stands in a message, with a name that points to something.
+type Put = dyn Fn(&mut Octets);
+
+#[test]
+fn mdn_08_compression_points_to_what_ends_before() {
+    // Where the octets stand that names point to: in the data of a record before.
+    let at = rdata_at(0);
+    let with = |length: usize, then: &[u8], put: &Put| {
+        let mut m = Octets::new(0, RESPONSE, [0, 3, 0, 0]);
+        m.name(&["x"], 0).record(61_000, IN, 1, |rdata| {
+            rdata.octets(&[u8::try_from(length).unwrap()]).octets(then)
+        });
+        put(&mut m);
+        // Behind all else, the empty label that completes a name which goes on so far.
+        let end = m.0.len();
+        m.name(&[], 0).record(61_000, IN, 1, |rdata| rdata);
+        let pointer = (0xc000 | at).to_be_bytes();
+        let start = m.0.windows(2).position(|octets| octets == pointer).unwrap();
+        (refusal(&m.0), [start, end].map(|place| place - usize::from(at) - 1))
+    };
+    let owner = move |m: &mut Octets| {
+        m.name(&[], at).record(61_000, IN, 1, |rdata| rdata);
+    };
+    let data = move |kind, before: usize, names: usize, after: usize| {
+        move |m: &mut Octets| {
+            m.name(&[], 12).record(kind, IN, 1, |rdata| {
+                rdata.octets(&vec![0; before]);
+                for _ in 0..names {
+                    rdata.name(&[], at);
+                }
+                rdata.octets(&vec![0; after])
+            });
+        }
+    };
+    let places: [(&str, &Put); 13] = [
+        ("owner", &owner),
+        ("NS", &data(kind::NS, 0, 1, 0)),
+        ("CNAME", &data(kind::CNAME, 0, 1, 0)),
+        ("PTR", &data(kind::PTR, 0, 1, 0)),
+        ("DNAME", &data(kind::DNAME, 0, 1, 0)),
+        ("MX", &data(kind::MX, 2, 1, 0)),
+        ("AFSDB", &data(kind::AFSDB, 2, 1, 0)),
+        ("KX", &data(kind::KX, 2, 1, 0)),
+        ("PX", &data(kind::PX, 2, 2, 0)),
+        ("RP", &data(kind::RP, 0, 2, 0)),
+        ("SRV", &data(kind::SRV, 6, 1, 0)),
+        ("SOA", &data(kind::SOA, 0, 2, 20)),
+        ("NSEC", &data(kind::NSEC, 0, 1, 0)),
+    ];
+    for (place, put) in places {
+        // A label that ends with the octets that are meant to, and a name with it.
+        assert_eq!(with(2, b"pi\0", put).0, None, "{place}");
+        // One that goes on to where the name begins that points to it, or further.
+        let (_, [to_start, to_end]) = with(0, b"pi", put);
+        for length in to_start..=to_end {
+            let refused = with(length, b"pi", put).0;
+            assert_eq!(refused, Some(MalformedMessage::Pointer), "{place}: {length}");
+        }
+    }
+    // So with names that others point to on the way.
+    let with = |length: u8| {
+        let mut m = Octets::new(0, RESPONSE, [0, 3, 0, 0]);
+        m.name(&["x"], 0).record(61_000, IN, 1, |rdata| rdata.octets(&[length]).octets(b"pi\0"));
+        let mut second = 0;
+        m.name(&[], 12).record(61_000, IN, 1, |rdata| {
+            second = rdata.here();
+            rdata.name(&["a"], at)
+        });
+        let third = m.here();
+        m.name(&[], second).record(61_000, IN, 1, |rdata| rdata);
+        let octets = m.name(&[], 0).0.clone();
+        (refusal(&octets), [second, third].map(|place| u8::try_from(place - at).unwrap() - 1))
+    };
+    let (refused, [second, third]) = with(2);
+    assert_eq!(refused, None);
+    for length in second..=third + 12 {
+        assert_eq!(with(length).0, Some(MalformedMessage::Pointer), "{length}");
+    }
+    // A name of which the second half is a label that begins in the lifetime of its own record.
+    let octets = one_record(|m| {
+        m.name(&["zone", "local"], 0)
+            .record(kind::DNAME, IN, 10, |rdata| rdata.name(&["other"], 31));
+        m.name(&[], 12)
+    });
+    assert_eq!(octets[31], 10);
+    assert_eq!(refusal(&octets), Some(MalformedMessage::Pointer));
 }
 
 #[test]
