@@ -1,6 +1,7 @@
 //! Sends messages out on a link: from which address, in how many packets, in what frames.
 
 use std::borrow::Cow;
+use std::mem;
 use std::net::{IpAddr, SocketAddr};
 
 use magpie_wire::IPV6_LEN;
@@ -33,7 +34,7 @@ pub(crate) struct Draft<'m, 'a> {
 /// One of the messages that a draft takes, and what it and those before hold together.
 #[derive(Debug)]
 struct Part {
-    octets: Vec<u8>,
+    message: Composer,
     questions: usize,
     records: usize,
 }
@@ -74,57 +75,52 @@ impl Draft<'_, '_> {
     fn compose(&self, limit: usize, largest: usize) -> (Vec<Part>, Vec<usize>) {
         let is_probe = self.records.iter().any(|(section, _)| *section == Section::Authority);
         let limit = if is_probe { largest } else { limit };
-        let whole = self.pack(limit, largest, usize::MAX);
-        if self.header.is_response || whole.0.len() <= 1 {
-            return whole;
+        let (mut parts, too_large) = self.pack(limit, largest);
+        if !self.header.is_response {
+            let before_last = parts.len().saturating_sub(1);
+            parts.iter_mut().take(before_last).for_each(|part| part.message.set_truncated());
         }
-        self.pack(limit, largest, whole.0.len() - 1)
+        (parts, too_large)
     }
 
-    /// `last` is the number of the message whose header is as it should be at the end.
-    fn pack(&self, limit: usize, largest: usize, last: usize) -> (Vec<Part>, Vec<usize>) {
+    fn pack(&self, limit: usize, largest: usize) -> (Vec<Part>, Vec<usize>) {
         let mut parts: Vec<Part> = Vec::new();
         let mut too_large = Vec::new();
-        let begin = |number: usize, limit: usize| {
-            let follows = last != usize::MAX && number < last;
-            let is_truncated = self.header.is_truncated || follows;
-            Composer::new(Header { is_truncated, ..self.header }, limit)
-        };
+        let begin = |limit| Composer::new(self.header, limit);
         let section_in = |number: usize, section: Section| {
             if self.header.is_response && number > 0 { Section::Answer } else { section }
         };
-        let mut composer = begin(0, limit);
+        let mut message = begin(limit);
         for (questions, question) in self.questions.iter().enumerate() {
-            if composer.push_question(question).is_err() && !composer.is_empty() {
-                parts.push(Part { octets: composer.finish(), questions, records: 0 });
-                composer = begin(parts.len(), limit);
+            if message.push_question(question).is_err() && !message.is_empty() {
+                let full = mem::replace(&mut message, begin(limit));
+                parts.push(Part { message: full, questions, records: 0 });
                 // A question that does not fit alone does not exist.
-                let _ = composer.push_question(question);
+                let _ = message.push_question(question);
             }
         }
         let questions = self.questions.len();
         for (records, (section, record)) in self.records.iter().enumerate() {
-            if composer.push(section_in(parts.len(), *section), record).is_ok() {
+            if message.push(section_in(parts.len(), *section), record).is_ok() {
                 continue;
             }
-            if !composer.is_empty() {
-                parts.push(Part { octets: composer.finish(), questions, records });
-                composer = begin(parts.len(), limit);
-                if composer.push(section_in(parts.len(), *section), record).is_ok() {
+            if !message.is_empty() {
+                let full = mem::replace(&mut message, begin(limit));
+                parts.push(Part { message: full, questions, records });
+                if message.push(section_in(parts.len(), *section), record).is_ok() {
                     continue;
                 }
             }
-            let mut alone = begin(parts.len(), largest);
+            let mut alone = begin(largest);
             if alone.push(section_in(parts.len(), *section), record).is_ok() {
-                parts.push(Part { octets: alone.finish(), questions, records: records + 1 });
-                composer = begin(parts.len(), limit);
+                parts.push(Part { message: alone, questions, records: records + 1 });
             } else {
                 too_large.push(records);
             }
         }
-        if !composer.is_empty() {
+        if !message.is_empty() {
             let records = self.records.len();
-            parts.push(Part { octets: composer.finish(), questions, records });
+            parts.push(Part { message, questions, records });
         }
         (parts, too_large)
     }
@@ -229,7 +225,7 @@ impl Reflector {
         }
         sent.too_large = too_large;
         for part in parts {
-            if !self.send_octets(scene, outlet, route, &part.octets) {
+            if !self.send_octets(scene, outlet, route, &part.message.finish()) {
                 break;
             }
             (sent.questions, sent.records) = (part.questions, part.records);

@@ -1,14 +1,16 @@
 //! Composes messages of questions and records, within a length.
 
-use simple_dns::{Packet, PacketFlag};
-
 use super::layout::HEADER_LEN;
+use super::write::Writer;
 use super::{MAX_LEN, Question, Record};
 
-/// The least that a question takes: a pointer, type and class.
-const MIN_QUESTION: usize = 6;
-/// The least that a record takes: a pointer, the fixed part and no data.
-const MIN_RECORD: usize = 12;
+/// Octets that most messages have room in.
+const LIKELY_LEN: usize = 512;
+const RESPONSE: u16 = 0x8000;
+const AUTHORITATIVE: u16 = 0x0400;
+const TRUNCATED: u16 = 0x0200;
+/// The section before those of [`Section`].
+const QUESTIONS: usize = 0;
 
 /// What the header says. Everything else in it is 0, as RFC 6762 section 18 wants it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -21,6 +23,17 @@ pub struct Header {
     pub is_truncated: bool,
     /// Has to be set in answers, and not in queries (RFC 6762 section 18.4).
     pub is_authoritative: bool,
+}
+
+impl Header {
+    fn flags(self) -> u16 {
+        let flags = [
+            (self.is_response, RESPONSE),
+            (self.is_authoritative, AUTHORITATIVE),
+            (self.is_truncated, TRUNCATED),
+        ];
+        flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).sum()
+    }
 }
 
 /// A section that holds records.
@@ -44,108 +57,79 @@ pub struct Full;
 /// Names are compressed where RFC 1035 allows it, so that simple resolvers can read it too (RFC 6762
 /// section 18.14).
 #[derive(Clone, Debug)]
-pub struct Composer<'a> {
-    packet: Packet<'a>,
+pub struct Composer {
+    header: Header,
+    counts: [u16; 4],
+    writer: Writer,
     limit: usize,
-    /// No more octets than these are taken.
-    taken: usize,
-    /// Whether it is just as many.
-    is_exact: bool,
 }
 
-impl<'a> Composer<'a> {
+impl Composer {
     /// Begins a message of at most `limit` octets; of more than 9000 never.
     pub fn new(header: Header, limit: usize) -> Self {
-        let mut packet = if header.is_response {
-            Packet::new_reply(header.id)
-        } else {
-            Packet::new_query(header.id)
-        };
-        if header.is_truncated {
-            packet.set_flags(PacketFlag::TRUNCATION);
-        }
-        if header.is_authoritative {
-            packet.set_flags(PacketFlag::AUTHORITATIVE_ANSWER);
-        }
-        Self { packet, limit: limit.min(MAX_LEN), taken: HEADER_LEN, is_exact: true }
+        let writer = Writer::new(HEADER_LEN, LIKELY_LEN);
+        Self { header, counts: [0; 4], writer, limit: limit.min(MAX_LEN) }
     }
 
     /// Adds a question.
     ///
     /// # Errors
     ///
-    /// If it does not fit, or is of a class that does not exist; nothing is added then.
-    pub fn push_question(&mut self, question: &Question<'a>) -> Result<(), Full> {
-        self.make_room(MIN_QUESTION, question.wire_len())?;
-        self.packet.questions.push(question.to_wire().ok_or(Full)?);
-        self.settle(question.wire_len()).inspect_err(|_| {
-            self.packet.questions.pop();
-        })
+    /// If it does not fit, or there are records already; nothing is added then.
+    pub fn push_question(&mut self, question: &Question<'_>) -> Result<(), Full> {
+        self.add(QUESTIONS, |writer| question.write(writer))
     }
 
     /// Adds a record to a section.
     ///
     /// # Errors
     ///
-    /// If it does not fit, or is of a class that does not exist; nothing is added then.
-    pub fn push(&mut self, section: Section, record: &Record<'a>) -> Result<(), Full> {
-        self.make_room(MIN_RECORD, record.wire_len())?;
-        self.records(section).push(record.to_wire().ok_or(Full)?);
-        self.settle(record.wire_len()).inspect_err(|_| {
-            self.records(section).pop();
-        })
+    /// If it does not fit, or there are records of a later section already; nothing is added then.
+    pub fn push(&mut self, section: Section, record: &Record<'_>) -> Result<(), Full> {
+        let section = match section {
+            Section::Answer => QUESTIONS + 1,
+            Section::Authority => QUESTIONS + 2,
+            Section::Additional => QUESTIONS + 3,
+        };
+        self.add(section, |writer| record.write(writer))
     }
 
     /// Whether nothing has been added.
     pub fn is_empty(&self) -> bool {
-        let Packet { questions, answers, name_servers, additional_records, .. } = &self.packet;
-        questions.is_empty()
-            && answers.is_empty()
-            && name_servers.is_empty()
-            && additional_records.is_empty()
+        self.counts == [0; 4]
+    }
+
+    /// Says that more known answers follow (RFC 6762 section 7.2).
+    pub fn set_truncated(&mut self) {
+        self.header.is_truncated = true;
     }
 
     /// Returns the octets of the message.
-    pub fn finish(self) -> Vec<u8> {
-        self.octets()
+    pub fn finish(mut self) -> Vec<u8> {
+        let numbers = [self.header.id, self.header.flags()].into_iter().chain(self.counts);
+        for (at, number) in (0..).step_by(2).zip(numbers) {
+            self.writer.set_number(at, number);
+        }
+        self.writer.into_octets()
     }
 
-    fn records(&mut self, section: Section) -> &mut Vec<simple_dns::ResourceRecord<'a>> {
-        match section {
-            Section::Answer => &mut self.packet.answers,
-            Section::Authority => &mut self.packet.name_servers,
-            Section::Additional => &mut self.packet.additional_records,
-        }
-    }
-
-    /// Finds out how much is really taken when it is no longer certain that there is room, and says
-    /// whether there may be any.
-    fn make_room(&mut self, least: usize, most: usize) -> Result<(), Full> {
-        if self.taken + most > self.limit && !self.is_exact {
-            self.taken = self.octets().len();
-            self.is_exact = true;
-        }
-        if self.taken + least > self.limit { Err(Full) } else { Ok(()) }
-    }
-
-    /// Accounts for what has just been added, which takes `most` octets without compression.
-    fn settle(&mut self, most: usize) -> Result<(), Full> {
-        if self.taken + most <= self.limit {
-            self.taken += most;
-            self.is_exact = false;
-            return Ok(());
-        }
-        let taken = self.octets().len();
-        if taken > self.limit {
+    /// Writes to see how much it takes, and takes it back if that is too much.
+    fn add(&mut self, section: usize, write: impl FnOnce(&mut Writer)) -> Result<(), Full> {
+        let Some(([count], later)) =
+            self.counts.get_mut(section..).and_then(<[u16]>::split_first_chunk_mut)
+        else {
+            return Err(Full);
+        };
+        if later.iter().any(|count| *count > 0) {
             return Err(Full);
         }
-        self.taken = taken;
-        self.is_exact = true;
+        let mark = self.writer.mark();
+        write(&mut self.writer);
+        if self.writer.len() > self.limit {
+            self.writer.rewind(mark);
+            return Err(Full);
+        }
+        *count += 1;
         Ok(())
-    }
-
-    fn octets(&self) -> Vec<u8> {
-        // Writing to memory does not fail.
-        self.packet.build_bytes_vec_compressed().unwrap_or_default()
     }
 }

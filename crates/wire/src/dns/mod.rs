@@ -1,9 +1,10 @@
 //! DNS messages as multicast DNS uses them (RFC 6762 section 18): questions and records to values
 //! and back.
 //!
-//! Octets are read and written by `simple-dns`, of which nothing shows. What it would take too
-//! lightly, too seriously or at too high a price is seen to before it gets to look: `layout` walks
-//! over every message first.
+//! Octets are read by `simple-dns`, of which nothing shows. What it would take too lightly, too
+//! seriously or at too high a price is seen to before it gets to look: `layout` walks over every
+//! message first. It writes whole messages only, so that `write` is there to find out as cheaply how
+//! many octets each record takes.
 //!
 //! ```
 //! use magpie_wire::dns::{Composer, Data, Header, Message, Question, Section, kind};
@@ -29,6 +30,7 @@ mod layout;
 mod message;
 mod name;
 mod record;
+mod write;
 
 pub use compose::{Composer, Full, Header, Section};
 pub use kind::kind_name;

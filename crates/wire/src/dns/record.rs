@@ -5,11 +5,12 @@ use std::fmt::Write;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use simple_dns::rdata::{A, AAAA, CNAME, NS, NSEC, NULL, NsecTypeBitMap, PTR, RData, SRV};
-use simple_dns::{CLASS, QCLASS, QTYPE, ResourceRecord, TYPE};
+use simple_dns::ResourceRecord;
+use simple_dns::rdata::{CNAME, NS, PTR, RData};
 
 use super::layout::RecordAt;
 use super::name::{Name, write_text};
+use super::write::Writer;
 use super::{MalformedMessage, kind, kind_name};
 
 /// A question (RFC 1035 section 4.1.2).
@@ -25,7 +26,7 @@ pub struct Question<'a> {
     pub unicast: bool,
 }
 
-impl<'a> Question<'a> {
+impl Question<'_> {
     /// Returns a hash of what is asked, without regard to case and to how the answer may come. It is
     /// the same for the same question in every process of one build.
     pub fn content(&self) -> u64 {
@@ -39,17 +40,10 @@ impl<'a> Question<'a> {
         Question { name: self.name.into_owned(), ..self }
     }
 
-    /// Returns how many octets it takes without compression.
-    pub(super) fn wire_len(&self) -> usize {
-        self.name.wire_len() + 4
-    }
-
-    /// `None` for a class that cannot be written.
-    pub(super) fn to_wire(&self) -> Option<simple_dns::Question<'a>> {
-        let class = QCLASS::try_from(self.class).ok()?;
-        let kind =
-            QTYPE::try_from(self.kind).unwrap_or_else(|_| QTYPE::TYPE(TYPE::from(self.kind)));
-        Some(simple_dns::Question::new(self.name.0.clone(), kind, class, self.unicast))
+    pub(super) fn write(&self, writer: &mut Writer) {
+        writer.put_name(&self.name);
+        writer.put_number(self.kind);
+        writer.put_number(class(self.class, self.unicast));
     }
 }
 
@@ -150,9 +144,8 @@ enum Rdata<'a> {
         next: Name<'a>,
         windows: Vec<Window<'a>>,
     },
-    /// Other types with names that may be compressed.
-    Compressible(RData<'a>),
-    /// No names, or none that may be compressed: passed on as it is (RFC 3597 section 4).
+    /// Without names that anybody looks at: passed on as it is (RFC 3597 section 4), but without
+    /// compression.
     Octets(Cow<'a, [u8]>),
 }
 
@@ -181,7 +174,7 @@ impl<'a> Record<'a> {
                 Data::Srv { target, port: *port, priority: *priority, weight: *weight }
             }
             Rdata::Nsec { next, windows } => Data::Nsec { next, types: Types(windows) },
-            Rdata::Name(_) | Rdata::Compressible(_) | Rdata::Octets(_) => Data::Other,
+            Rdata::Name(_) | Rdata::Octets(_) => Data::Other,
         }
     }
 
@@ -251,7 +244,6 @@ impl<'a> Record<'a> {
                     })
                     .collect(),
             },
-            Rdata::Compressible(rdata) => Rdata::Compressible(rdata.into_owned()),
             Rdata::Octets(octets) => Rdata::Octets(Cow::Owned(octets.into_owned())),
         };
         Record {
@@ -290,12 +282,6 @@ impl<'a> Record<'a> {
                     .filter_map(|window| Window::of(window.window_block, window.bitmap))
                     .collect(),
             },
-            rdata @ (RData::SOA(_)
-            | RData::MX(_)
-            | RData::RP(_)
-            | RData::AFSDB(_)
-            | RData::RouteThrough(_)
-            | RData::KX(_)) => Rdata::Compressible(rdata),
             _ => {
                 let octets = bytes.get(place.rdata.clone()).ok_or(MalformedMessage::Data)?;
                 let expanded = place.expanded.clone();
@@ -312,62 +298,37 @@ impl<'a> Record<'a> {
         })
     }
 
-    /// Returns how many octets it takes without compression.
-    pub(super) fn wire_len(&self) -> usize {
-        let rdata = match &self.rdata {
-            Rdata::A(_) => 4,
-            Rdata::Aaaa(_) => 16,
-            Rdata::Name(name) => name.wire_len(),
-            Rdata::Srv { target, .. } => 6 + target.wire_len(),
-            Rdata::Nsec { next, windows } => {
-                let windows = windows.iter().map(|window| 2 + window.bits.len());
-                next.wire_len() + windows.sum::<usize>()
+    pub(super) fn write(&self, writer: &mut Writer) {
+        writer.put_name(&self.name);
+        writer.put_number(self.kind);
+        writer.put_number(class(self.class, self.cache_flush));
+        writer.put(&self.ttl.to_be_bytes());
+        let at = writer.len();
+        writer.put_number(0);
+        match &self.rdata {
+            Rdata::A(address) => writer.put(&address.octets()),
+            Rdata::Aaaa(address) => writer.put(&address.octets()),
+            Rdata::Name(name) => writer.put_name(name),
+            Rdata::Srv { priority, weight, port, target } => {
+                writer.put_number(*priority);
+                writer.put_number(*weight);
+                writer.put_number(*port);
+                writer.put_plain_name(target);
             }
-            // No more than two names and what stands between them.
-            Rdata::Compressible(_) => 2 * 255 + 20,
-            Rdata::Octets(octets) => octets.len(),
-        };
-        self.name.wire_len() + 10 + rdata
-    }
-
-    /// `None` for what cannot be written.
-    pub(super) fn to_wire(&self) -> Option<ResourceRecord<'a>> {
-        let rdata = match &self.rdata {
-            Rdata::A(address) => RData::A(A { address: address.to_bits() }),
-            Rdata::Aaaa(address) => RData::AAAA(AAAA { address: address.to_bits() }),
-            Rdata::Name(name) => {
-                let name = name.0.clone();
-                match self.kind {
-                    kind::NS => RData::NS(NS(name)),
-                    kind::CNAME => RData::CNAME(CNAME(name)),
-                    _ => RData::PTR(PTR(name)),
+            Rdata::Nsec { next, windows } => {
+                writer.put_plain_name(next);
+                for window in windows {
+                    // There are no more than 32 octets.
+                    let length = u8::try_from(window.bits.len()).unwrap_or(u8::MAX);
+                    writer.put(&[window.block, length]);
+                    writer.put(&window.bits);
                 }
             }
-            Rdata::Srv { priority, weight, port, target } => RData::SRV(SRV {
-                priority: *priority,
-                weight: *weight,
-                port: *port,
-                target: target.0.clone(),
-            }),
-            Rdata::Nsec { next, windows } => RData::NSEC(NSEC {
-                next_name: next.0.clone(),
-                type_bit_maps: windows
-                    .iter()
-                    .map(|window| NsecTypeBitMap {
-                        window_block: window.block,
-                        bitmap: window.bits.clone(),
-                    })
-                    .collect(),
-            }),
-            Rdata::Compressible(rdata) => rdata.clone(),
-            Rdata::Octets(Cow::Borrowed(octets)) => RData::NULL(self.kind, NULL::new(octets).ok()?),
-            Rdata::Octets(Cow::Owned(octets)) => {
-                RData::NULL(self.kind, NULL::new(octets).ok()?.into_owned())
-            }
-        };
-        let class = CLASS::try_from(self.class).ok()?;
-        let record = ResourceRecord::new(self.name.0.clone(), class, self.ttl, rdata);
-        Some(record.with_cache_flush(self.cache_flush))
+            Rdata::Octets(octets) => writer.put(octets),
+        }
+        // What is longer fits no message.
+        let length = u16::try_from(writer.len() - at - 2).unwrap_or(u16::MAX);
+        writer.set_number(at, length);
     }
 
     fn write_data(&self, out: &mut String) -> std::fmt::Result {
@@ -382,18 +343,6 @@ impl<'a> Record<'a> {
                     write!(out, "{space}{}", kind_name(kind))?;
                 }
                 Ok(())
-            }
-            Rdata::Compressible(rdata) => {
-                let name = match rdata {
-                    RData::SOA(soa) => &soa.mname,
-                    RData::MX(mx) => &mx.exchange,
-                    RData::RP(rp) => &rp.mbox,
-                    RData::AFSDB(afsdb) => &afsdb.hostname,
-                    RData::RouteThrough(through) => &through.intermediate_host,
-                    RData::KX(kx) => &kx.exchanger,
-                    _ => return Ok(()),
-                };
-                write!(out, "{}", Name(name.clone()))
             }
             Rdata::Octets(octets) => match self.kind {
                 kind::TXT | kind::HINFO => write_strings(out, octets),
@@ -424,6 +373,11 @@ impl<'a> Window<'a> {
         };
         Some(Self { block, bits })
     }
+}
+
+/// Returns a class with its highest bit.
+fn class(class: u16, top: bool) -> u16 {
+    class & 0x7fff | if top { 0x8000 } else { 0 }
 }
 
 /// Writes character strings (RFC 1035 section 3.3) in quotes, with spaces between.

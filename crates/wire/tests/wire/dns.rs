@@ -252,6 +252,25 @@ fn nothing_is_composed_beyond_the_limit() {
 }
 
 #[test]
+fn sections_are_composed_in_their_order() {
+    let octets = service();
+    let message = Message::parse(&octets).unwrap();
+    let record = &message.answers[0];
+    let mut composer = Composer::new(Header::default(), 200);
+    composer.push_question(&message.questions[0]).unwrap();
+    composer.push(Section::Authority, record).unwrap();
+    assert_eq!(composer.push(Section::Answer, record), Err(Full));
+    assert_eq!(composer.push_question(&message.questions[0]), Err(Full));
+    composer.push(Section::Authority, record).unwrap();
+    composer.set_truncated();
+    let written = composer.finish();
+    let reread = Message::parse(&written).unwrap();
+    let lengths = [reread.questions.len(), reread.answers.len(), reread.authorities.len()];
+    assert_eq!(lengths, [1, 0, 2]);
+    assert!(reread.is_truncated && !reread.is_response);
+}
+
+#[test]
 fn case_of_names_survives() {
     let mut m = Octets::new(0, QUERY, [2, 0, 0, 0]);
     m.name(&["Pi-41", "Local"], 0).question(kind::A, IN);
@@ -262,7 +281,7 @@ fn case_of_names_survives() {
 }
 
 #[test]
-fn types_that_are_compressed_by_surprise_are_taken_out_of_their_message() {
+fn types_that_nobody_looks_at_are_taken_out_of_their_message() {
     let (_, octets) =
         messages().into_iter().find(|(what, _)| *what == "types with compressed names").unwrap();
     let message = Message::parse(&octets).unwrap();
@@ -270,6 +289,7 @@ fn types_that_are_compressed_by_surprise_are_taken_out_of_their_message() {
     let contains = |part: &[u8]| composed.windows(part.len()).any(|window| window == part);
     assert!(contains(b"\x00\x0d\x05other\x05local\x00"), "DNAME: {composed:02x?}");
     assert!(contains(b"\x00\x05\x04mail\x04zone\x05local\x00\x04x400\x05local\x00"), "PX");
+    assert!(contains(b"\x00\x13\x00\x05\x04mail\x04zone\x05local\x00"), "MX");
 }
 
 #[test]
