@@ -82,6 +82,9 @@ struct Table {
     /// Pointers from subtypes to instances.
     subtypes: BTreeMap<Packed, BTreeSet<u64>>,
     swept: Instant,
+    /// The sets that the cache-flush bit was last applied to, and when: all that a packet holds of a
+    /// set replaces what was said before in one go.
+    flushed: (Instant, BTreeSet<(u16, Packed)>),
 }
 
 #[derive(Debug)]
@@ -371,6 +374,7 @@ impl Table {
             by_name: BTreeMap::new(),
             subtypes: BTreeMap::new(),
             swept: now,
+            flushed: (now, BTreeSet::new()),
         }
     }
 
@@ -441,8 +445,19 @@ impl Table {
     fn flush(&mut self, name: &Packed, (kind, content): (u16, u64), now: Instant) {
         let Some(records) = self.by_name.get(name) else { return };
         let set = records.range((kind, 0)..=(kind, u64::MAX));
-        let others = set.filter(|((_, other), _)| *other != content).map(|(_, number)| *number);
-        let others: Vec<u64> = others.take(MOST_FLUSHED).collect();
+        let mut others = set.filter(|((_, other), _)| *other != content).peekable();
+        if others.peek().is_none() {
+            return;
+        }
+        let (at, sets) = &mut self.flushed;
+        if *at != now {
+            *at = now;
+            sets.clear();
+        }
+        if !sets.insert((kind, name.clone())) {
+            return;
+        }
+        let others: Vec<u64> = others.map(|(_, number)| *number).take(MOST_FLUSHED).collect();
         for number in others {
             if self.entries.get(&number).is_some_and(|entry| now.since(entry.seen) > GRACE) {
                 self.entries.shorten(&number, now + GRACE);
