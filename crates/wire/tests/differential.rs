@@ -77,7 +77,11 @@ fn both_readers_understand_the_corpus() {
 #[test]
 fn noise_is_no_message_that_only_we_understand() {
     fuzz::fuzz(5_000, |rng| {
-        let octets: Vec<u8> = (0..rng.usize(..200)).map(|_| rng.u8(..)).collect();
+        let mut octets: Vec<u8> = (0..rng.usize(..200)).map(|_| rng.u8(..)).collect();
+        // Counts of nearly nothing, or nothing behind them is looked at.
+        for (place, count) in octets.iter_mut().skip(4).take(8).zip([0, 3].into_iter().cycle()) {
+            *place &= count;
+        }
         compare(&octets);
     });
 }
