@@ -37,7 +37,7 @@ const MOST_SAID: usize = 12_000;
 const MOST_WAITING: usize = 500;
 /// Processor time that a packet may take, in a build without optimization. What takes so long is out
 /// of all proportion.
-const LONGEST: Duration = Duration::from_millis(500);
+const LONGEST: Duration = Duration::from_millis(200);
 
 /// A relay, and those who talk to it.
 struct Rig {
