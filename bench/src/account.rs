@@ -66,20 +66,20 @@ impl Process {
 pub(crate) struct Strangers {
     since: Instant,
     before: Duration,
-    own: [u32; 2],
+    own: Vec<u32>,
 }
 
 impl Strangers {
-    /// Starts to watch all processes but this one and `system`.
-    pub(crate) fn watch(system: Option<Process>) -> io::Result<Self> {
-        let this = std::process::id();
-        let own = [this, system.map_or(this, |system| system.0)];
-        Ok(Self { since: Instant::now(), before: strangers_time(own)?, own })
+    /// Starts to watch all processes but this one and the `systems`.
+    pub(crate) fn watch(systems: impl IntoIterator<Item = Process>) -> io::Result<Self> {
+        let systems = systems.into_iter().map(|system| system.0);
+        let own: Vec<u32> = systems.chain([std::process::id()]).collect();
+        Ok(Self { since: Instant::now(), before: strangers_time(&own)?, own })
     }
 
     /// Their share of one processor since then; 0.5 is half a processor, 2 is both.
     pub(crate) fn share(&self) -> io::Result<f64> {
-        let taken = strangers_time(self.own)?.saturating_sub(self.before);
+        let taken = strangers_time(&self.own)?.saturating_sub(self.before);
         Ok(taken.as_secs_f64() / self.since.elapsed().as_secs_f64())
     }
 }
@@ -97,7 +97,7 @@ pub(crate) fn await_quiet(patience: Duration) -> io::Result<()> {
     Ok(())
 }
 
-fn strangers_time(own: [u32; 2]) -> io::Result<Duration> {
+fn strangers_time(own: &[u32]) -> io::Result<Duration> {
     let mut sum = Duration::ZERO;
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();

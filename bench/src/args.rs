@@ -34,12 +34,12 @@ pub(crate) struct Args {
     /// all namespaces share, so that other programs on this machine may fail to reach theirs.
     #[arg(long)]
     pub(crate) all: bool,
-    /// Measures only these scenarios: first, flood, memory, names, static,
-    /// start, idle.
+    /// Measures only these scenarios: first, flood, memory, names, loops,
+    /// static, start, idle.
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     scenarios: Vec<String>,
     /// Measures only these systems: magpie, reference-ack, reference-batch, reference-none,
-    /// reference-epoll, ndppd, npd6, avahi.
+    /// reference-epoll, ndppd, npd6, avahi, magpie+avahi.
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     systems: Vec<String>,
     /// Measures this program instead of building Magpie.

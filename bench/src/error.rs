@@ -11,6 +11,7 @@ use magpie_sys::packet::{LinkFault, PacketError};
 use magpie_sys::sandbox::SandboxError;
 use magpie_sys::signal::SignalError;
 use magpie_sys::sysctl::SysctlError;
+use magpie_testnet::peers::DaemonError;
 
 /// Why a measurement could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +31,12 @@ pub(crate) enum BenchError {
     /// A link under a packet socket.
     #[error(transparent)]
     Link(#[from] LinkFault),
+    /// The hosts and gateways of a network that their kernels take part in.
+    #[error(transparent)]
+    Network(#[from] magpie_testnet::Error),
+    /// avahi-daemon as a host, or beside another reflector.
+    #[error(transparent)]
+    Peer(#[from] DaemonError),
     /// Signals.
     #[error(transparent)]
     Signal(#[from] SignalError),

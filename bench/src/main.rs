@@ -32,7 +32,8 @@ use args::Args;
 use error::BenchError;
 use programs::Programs;
 use report::Report;
-use scenario::Trial;
+use scenario::{Measure, Trial};
+use system::System;
 
 fn main() -> ExitCode {
     match run(&Args::parse()) {
@@ -58,19 +59,35 @@ fn run(args: &Args) -> Result<bool, BenchError> {
     let mut report = Report::new(args.quick);
     for round in 0..args.rounds() {
         for scenario in scenarios.iter().filter(|scenario| round < scenario.rounds) {
-            for &system in &systems {
+            let is_possible = |system: System| {
                 let harmful = scenario.many_targets && system.takes_neighbor_entries();
-                if !(scenario.fits)(system) || !system.is_here(&programs) || (harmful && !args.all)
-                {
-                    continue;
-                }
+                (scenario.fits)(system) && system.is_here(&programs) && (!harmful || args.all)
+            };
+            let possible = systems.iter().copied().filter(|system| is_possible(*system));
+            let trial = |system| Trial { system, programs: &programs, quick: args.quick };
+            let trials: Vec<_> = possible.map(trial).collect();
+            let begin = |trials: &[Trial<'_>]| {
                 // What cannot be told about the machine does not keep it from being used.
                 let _ = account::await_quiet(patience);
-                eprintln!("round {}: {} of {}", round + 1, scenario.name, system.name());
-                let trial = Trial { system, programs: &programs, quick: args.quick };
-                let outcome = (scenario.measure)(&trial);
-                interrupt::check()?;
-                report.add(scenario, system, round, outcome);
+                let names: Vec<_> = trials.iter().map(|trial| trial.system.name()).collect();
+                eprintln!("round {}: {} of {}", round + 1, scenario.name, names.join(" and "));
+            };
+            match scenario.measure {
+                Measure::Alone(measure) => {
+                    for trial in &trials {
+                        begin(std::slice::from_ref(trial));
+                        let outcome = measure(trial);
+                        interrupt::check()?;
+                        report.add(scenario, trial.system, round, outcome);
+                    }
+                }
+                Measure::Together(measure) => {
+                    begin(&trials);
+                    let figures = measure(&trials)?;
+                    for (trial, figures) in trials.iter().zip(figures) {
+                        report.add(scenario, trial.system, round, Ok(figures));
+                    }
+                }
             }
         }
     }

@@ -25,6 +25,8 @@ pub(crate) enum System {
     Npd6,
     /// avahi-daemon, which reflects names.
     Avahi,
+    /// Magpie on one gateway, and avahi-daemon on another beside it.
+    MagpieBesideAvahi,
 }
 
 /// What a system is to do.
@@ -51,7 +53,7 @@ pub(crate) enum Routes {
 
 impl System {
     /// All of them, in the order of the tables.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Magpie,
         Self::Reference(Routes::Acknowledged),
         Self::Reference(Routes::Batched),
@@ -60,6 +62,7 @@ impl System {
         Self::Ndppd,
         Self::Npd6,
         Self::Avahi,
+        Self::MagpieBesideAvahi,
     ];
 
     /// Its name in tables and on the command line.
@@ -73,22 +76,32 @@ impl System {
             Self::Ndppd => "ndppd",
             Self::Npd6 => "npd6",
             Self::Avahi => "avahi",
+            Self::MagpieBesideAvahi => "magpie+avahi",
         }
     }
 
     /// Whether it can ask the hosts inside, rather than answering for all of the prefix.
     pub(crate) const fn learns(self) -> bool {
-        !matches!(self, Self::Npd6 | Self::Responder | Self::Avahi)
+        !matches!(self, Self::Npd6 | Self::Responder | Self::Avahi | Self::MagpieBesideAvahi)
     }
 
     /// Whether it can answer for all of the prefix.
     pub(crate) const fn answers_unasked(self) -> bool {
-        !matches!(self, Self::Reference(_) | Self::Avahi)
+        !matches!(self, Self::Reference(_) | Self::Avahi | Self::MagpieBesideAvahi)
     }
 
     /// Whether it passes names on.
     pub(crate) const fn reflects(self) -> bool {
         matches!(self, Self::Magpie | Self::Avahi)
+    }
+
+    /// What passes names on if two gateways do so side by side.
+    pub(crate) const fn pair(self) -> Option<[Self; 2]> {
+        match self {
+            Self::Magpie | Self::Avahi => Some([self, self]),
+            Self::MagpieBesideAvahi => Some([Self::Magpie, Self::Avahi]),
+            _ => None,
+        }
     }
 
     /// Whether it sends through the kernel's IPv6, which keeps a neighbor entry for each group that
@@ -136,7 +149,7 @@ impl System {
                     .arg(folder.path().join("control"))
                     .args(["--log-level", "warning"]);
             }
-            (Self::Avahi, _) => {
+            (Self::Avahi | Self::MagpieBesideAvahi, _) => {
                 if let Some(files) = &programs.avahi {
                     avahi::prepare(&mut command, files, &folder)?;
                 }
@@ -198,7 +211,9 @@ impl System {
             Self::Responder => Some(&programs.responder),
             Self::Ndppd => programs.ndppd.as_deref(),
             Self::Npd6 => programs.npd6.as_deref(),
-            Self::Avahi => programs.avahi.as_ref().map(|files| files.program.as_path()),
+            Self::Avahi | Self::MagpieBesideAvahi => {
+                programs.avahi.as_ref().map(|files| files.program.as_path())
+            }
         }
     }
 }

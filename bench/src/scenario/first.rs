@@ -1,6 +1,6 @@
 //! First contact: how long it takes to find hosts that were never seen.
 
-use super::{Bound, Column, Criterion, Figures, Scenario, Trial};
+use super::{Bound, Column, Criterion, Figures, Measure, Scenario, Trial};
 use crate::error::BenchError;
 use crate::generator::{Load, MAX_MULTICAST_SOLICIT, RETRANS_TIMER, Stream};
 use crate::stats::{percent, percentile};
@@ -30,7 +30,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
         Criterion { key: "faulty", bound: Bound::Most(0.0) },
     ],
     rounds: u32::MAX,
-    measure,
+    measure: Measure::Alone(measure),
 };
 
 fn measure(trial: &Trial<'_>) -> Result<Figures, BenchError> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Bound, Column, Criterion, Figures, Scenario, Trial};
+use super::{Bound, Column, Criterion, Figures, Measure, Scenario, Trial};
 use crate::error::BenchError;
 use crate::generator::Load;
 use crate::system::{Job, Routes, System};
@@ -21,7 +21,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
     columns: &[Column { key: "switches", title: "context switches", decimals: 0, compared: false }],
     criteria: &[Criterion { key: "switches", bound: Bound::Most(0.0) }],
     rounds: 2,
-    measure,
+    measure: Measure::Alone(measure),
 };
 
 fn measure(trial: &Trial<'_>) -> Result<Figures, BenchError> {

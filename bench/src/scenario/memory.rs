@@ -1,6 +1,6 @@
 //! Memory, idle and with many hosts known.
 
-use super::{Bound, Column, Criterion, Figures, Scenario, Trial};
+use super::{Bound, Column, Criterion, Figures, Measure, Scenario, Trial};
 use crate::error::BenchError;
 use crate::generator::{Load, MAX_MULTICAST_SOLICIT, RETRANS_TIMER, Stream};
 use crate::stats::percent;
@@ -26,7 +26,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
         Criterion { key: "learned", bound: Bound::Least(100.0) },
     ],
     rounds: 1,
-    measure,
+    measure: Measure::Alone(measure),
 };
 
 fn measure(trial: &Trial<'_>) -> Result<Figures, BenchError> {

@@ -4,6 +4,7 @@ mod answers;
 mod first;
 mod flood;
 mod idle;
+mod loops;
 mod memory;
 mod names;
 mod start;
@@ -20,11 +21,12 @@ use crate::programs::Programs;
 use crate::system::{Job, System};
 
 /// All scenarios, in the order of the report.
-pub(crate) const ALL: [&Scenario; 7] = [
+pub(crate) const ALL: [&Scenario; 8] = [
     &first::SCENARIO,
     &flood::SCENARIO,
     &memory::SCENARIO,
     &names::SCENARIO,
+    &loops::SCENARIO,
     &answers::SCENARIO,
     &start::SCENARIO,
     &idle::SCENARIO,
@@ -52,8 +54,17 @@ pub(crate) struct Scenario {
     pub(crate) criteria: &'static [Criterion],
     /// Rounds that are enough, since the figures hardly vary.
     pub(crate) rounds: u32,
-    /// Measures one system once.
-    pub(crate) measure: fn(&Trial<'_>) -> Result<Figures, BenchError>,
+    /// Measures once.
+    pub(crate) measure: Measure,
+}
+
+/// How systems are measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Measure {
+    /// One after the other.
+    Alone(fn(&Trial<'_>) -> Result<Figures, BenchError>),
+    /// At the same time, in turns so short that whatever else the machine does strikes all alike.
+    Together(fn(&[Trial<'_>]) -> Result<Vec<Figures>, BenchError>),
 }
 
 /// A column of a scenario's table.

@@ -12,8 +12,9 @@ use magpie_wire::datagram::{
 };
 use magpie_wire::dns::{Composer, Header, Message, Name, Question, Record, Section, kind};
 
-use super::{Bound, Column, Criterion, Figures, STEERED, STRANGERS, Scenario, Trial};
+use super::{Bound, Column, Criterion, Figures, Measure, STEERED, STRANGERS, Scenario, Trial};
 use crate::account::Strangers;
+use crate::daemon::Daemon;
 use crate::error::BenchError;
 use crate::interrupt;
 use crate::lab::{ASKER_ADDRESS, ASKER_LLADDR, LAN_LLADDR, Lab, WAN_LLADDR};
@@ -34,6 +35,8 @@ pub(super) const SCENARIO: Scenario = Scenario {
         Column { key: "answer_p99", title: "answer p99 µs", decimals: 0, compared: true },
         Column { key: "crossed", title: "resolved %", decimals: 1, compared: false },
         Column { key: "packets", title: "packets sent per name", decimals: 2, compared: true },
+        Column { key: "host", title: "packets for a host that comes", decimals: 1, compared: true },
+        Column { key: "browse", title: "packets for a browser", decimals: 1, compared: true },
         Column { key: "cpu", title: "processor µs/name", decimals: 0, compared: true },
         Column { key: "memory", title: "memory KiB", decimals: 0, compared: true },
     ],
@@ -43,66 +46,160 @@ pub(super) const SCENARIO: Scenario = Scenario {
         Criterion { key: "answer_p50", bound: Bound::MostTimes(1.0, AVAHI) },
         Criterion { key: "answer_p99", bound: Bound::MostTimes(1.0, AVAHI) },
         Criterion { key: "packets", bound: Bound::MostTimes(1.0, AVAHI) },
+        Criterion { key: "host", bound: Bound::MostTimes(1.0, AVAHI) },
+        Criterion { key: "browse", bound: Bound::MostTimes(1.0, AVAHI) },
         Criterion { key: "cpu", bound: Bound::MostTimes(1.0, AVAHI) },
         Criterion { key: "crossed", bound: Bound::Least(100.0) },
     ],
     rounds: u32::MAX,
-    measure,
+    measure: Measure::Together(measure),
 };
 
-fn measure(trial: &Trial<'_>) -> Result<Figures, BenchError> {
-    let count = trial.scale(80, 600);
-    let lab = Lab::new(trial.system.layout(Job::Reflect))?;
-    let [upstream, inside] = lab.link_sockets()?;
-    let mut hosts = Hosts { upstream, inside, exchanges: BTreeMap::new(), packets: 0 };
-    let mut daemon = trial.system.start(Job::Reflect, trial.programs, &lab)?;
-    if !hosts.await_first()? {
-        return Err(BenchError::Silent {
-            system: trial.system.name(),
-            limit: START,
-            said: daemon.said(),
-        });
-    }
+/// Measures all systems at the same time, each in a network of its own: each name is asked for in all
+/// of them, one right after the other.
+fn measure(trials: &[Trial<'_>]) -> Result<Vec<Figures>, BenchError> {
+    let count = trials.first().map_or(0, |trial| trial.scale(120, 1_000));
+    let newcomers = trials.first().map_or(0, |trial| trial.scale(3, 10));
+    let mut runs = trials.iter().map(Run::begin).collect::<Result<Vec<_>, _>>()?;
     // What follows the start is over.
-    hosts.listen_until(Instant::now() + SETTLE)?;
-    hosts.exchanges.clear();
-    hosts.packets = 0;
-    daemon.check()?;
-    let strangers = Strangers::watch(Some(daemon.process())).ok();
-    let before = daemon.process().cpu_time()?;
-    let start = Instant::now();
-    for number in 0..count {
-        hosts.listen_until(start + INTERVAL * number)?;
-        hosts.ask(number)?;
+    listen_until(&mut runs, Instant::now() + SETTLE)?;
+    let strangers = Strangers::watch(runs.iter().map(|run| run.daemon.process())).ok();
+    for run in &mut runs {
+        run.start_over()?;
     }
-    hosts.listen_until(Instant::now() + PATIENCE)?;
-    daemon.check()?;
-    let cpu_time = daemon.process().cpu_time()?.saturating_sub(before);
-
-    let exchanges = hosts.exchanges.values();
-    let (mut questions, mut answers): (Vec<_>, Vec<_>) = (
-        exchanges.clone().filter_map(|exchange| exchange.question).collect(),
-        exchanges.filter_map(|exchange| exchange.answer).collect(),
-    );
-    let mut figures = Figures::from([
-        ("packets", f64::from(hosts.packets) / f64::from(count)),
-        ("cpu", cpu_time.as_secs_f64() * 1e6 / f64::from(count)),
-        ("memory", f64::from(daemon.process().resident_kib()?)),
-        ("crossed", percent(u32::try_from(answers.len()).unwrap_or(count), count)),
-        (STEERED, if lab.is_steered() { 1.0 } else { 0.0 }),
-    ]);
-    for ([median, highest], latencies) in [
-        (["question_p50", "question_p99"], &mut questions),
-        (["answer_p50", "answer_p99"], &mut answers),
-    ] {
-        for (key, permille) in [(median, 500), (highest, 990)] {
-            figures.extend(percentile(latencies, permille).map(|value| (key, value)));
+    let start = Instant::now();
+    let turns = u32::try_from(runs.len()).unwrap_or(1).max(1);
+    for turn in 0..count * turns {
+        listen_until(&mut runs, start + INTERVAL / turns * turn)?;
+        let number = turn / turns;
+        // Who is first with one name is last with the next.
+        let place = if number % 2 == 0 { turn % turns } else { turns - 1 - turn % turns };
+        if let Some(run) = usize::try_from(place).ok().and_then(|place| runs.get_mut(place)) {
+            run.hosts.ask(number)?;
         }
     }
-    if let Some(share) = strangers.and_then(|strangers| strangers.share().ok()) {
-        figures.insert(STRANGERS, share * 100.0);
+    listen_until(&mut runs, Instant::now() + PATIENCE)?;
+    let mut all = runs.iter_mut().map(|run| run.figures(count)).collect::<Result<Vec<_>, _>>()?;
+    let shares = strangers.and_then(|strangers| strangers.share().ok());
+
+    for (key, scene) in [("host", HOST_COMES), ("browse", SOMEBODY_BROWSES)] {
+        for run in &mut runs {
+            run.hosts.packets = 0;
+        }
+        play(&mut runs, newcomers, scene)?;
+        for (run, figures) in runs.iter_mut().zip(&mut all) {
+            run.daemon.check()?;
+            figures.insert(key, f64::from(run.hosts.packets) / f64::from(newcomers));
+        }
     }
-    Ok(figures)
+    for figures in &mut all {
+        figures.extend(shares.map(|share| (STRANGERS, share * 100.0)));
+    }
+    Ok(all)
+}
+
+/// Has the same said for each of `newcomers` hosts, which follow each other, in all networks.
+fn play(runs: &mut [Run], newcomers: u32, scene: &[(Duration, Line)]) -> Result<(), BenchError> {
+    let lines = |newcomer: u32| {
+        scene.iter().map(move |(at, line)| (FOLLOWING * newcomer + *at, newcomer, *line))
+    };
+    let mut lines: Vec<_> = (0..newcomers).flat_map(lines).collect();
+    lines.sort_unstable_by_key(|(at, ..)| *at);
+    let start = Instant::now();
+    for (at, newcomer, line) in lines {
+        listen_until(runs, start + at)?;
+        for run in runs.iter_mut() {
+            run.hosts.say(newcomer, line)?;
+        }
+    }
+    listen_until(runs, Instant::now() + AFTERWARDS)
+}
+
+/// Plays all ends, without a pause, until then.
+fn listen_until(runs: &mut [Run], end: Instant) -> Result<(), BenchError> {
+    loop {
+        interrupt::check()?;
+        for run in runs.iter_mut() {
+            run.hosts.listen()?;
+        }
+        if Instant::now() >= end {
+            return Ok(());
+        }
+    }
+}
+
+/// A system at work in a network of its own.
+struct Run {
+    hosts: Hosts,
+    daemon: Daemon,
+    lab: Lab,
+    /// What processor time it had taken before.
+    before: Duration,
+}
+
+impl Run {
+    fn begin(trial: &Trial<'_>) -> Result<Self, BenchError> {
+        let lab = Lab::new(trial.system.layout(Job::Reflect))?;
+        let [upstream, inside] = lab.link_sockets()?;
+        let buffer = vec![0; 2048];
+        let mut hosts = Hosts { upstream, inside, exchanges: BTreeMap::new(), packets: 0, buffer };
+        let daemon = trial.system.start(Job::Reflect, trial.programs, &lab)?;
+        if !hosts.await_first()? {
+            return Err(BenchError::Silent {
+                system: trial.system.name(),
+                limit: START,
+                said: daemon.said(),
+            });
+        }
+        Ok(Self { hosts, daemon, lab, before: Duration::ZERO })
+    }
+
+    fn start_over(&mut self) -> Result<(), BenchError> {
+        self.daemon.check()?;
+        self.hosts.exchanges.clear();
+        self.hosts.packets = 0;
+        self.before = self.daemon.process().cpu_time()?;
+        Ok(())
+    }
+
+    fn figures(&mut self, count: u32) -> Result<Figures, BenchError> {
+        self.daemon.check()?;
+        let cpu_time = self.daemon.process().cpu_time()?.saturating_sub(self.before);
+        let exchanges = self.hosts.exchanges.values();
+        let (mut questions, mut answers): (Vec<_>, Vec<_>) = (
+            exchanges.clone().filter_map(|exchange| exchange.question).collect(),
+            exchanges.filter_map(|exchange| exchange.answer).collect(),
+        );
+        let mut figures = Figures::from([
+            ("packets", f64::from(self.hosts.packets) / f64::from(count)),
+            ("cpu", cpu_time.as_secs_f64() * 1e6 / f64::from(count)),
+            ("memory", f64::from(self.daemon.process().resident_kib()?)),
+            ("crossed", percent(u32::try_from(answers.len()).unwrap_or(count), count)),
+            (STEERED, if self.lab.is_steered() { 1.0 } else { 0.0 }),
+        ]);
+        for ([median, highest], latencies) in [
+            (["question_p50", "question_p99"], &mut questions),
+            (["answer_p50", "answer_p99"], &mut answers),
+        ] {
+            for (key, permille) in [(median, 500), (highest, 990)] {
+                figures.extend(percentile(latencies, permille).map(|value| (key, value)));
+            }
+        }
+        Ok(figures)
+    }
+}
+
+/// What is said of a host inside, which offers a service.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Line {
+    /// It asks whether anybody has its names (RFC 6762 section 8.1).
+    Probe,
+    /// It says that they are its own (RFC 6762 section 8.3).
+    Announcement,
+    /// Somebody upstream asks for its service, as one does who has just opened a list
+    Question,
+    /// and keeps it open (RFC 6762 section 5.2).
+    QuestionWithAnswer,
 }
 
 /// One name: when it was asked for, and how long the question and the answer took.
@@ -121,6 +218,8 @@ struct Hosts {
     exchanges: BTreeMap<u32, Exchange>,
     /// What the router sent to both ends.
     packets: u32,
+    /// Empty between calls, kept for its memory.
+    buffer: Vec<u8>,
 }
 
 impl Hosts {
@@ -132,7 +231,11 @@ impl Hosts {
                 break;
             }
             self.ask(number)?;
-            self.listen_until(Instant::now() + INTERVAL)?;
+            let end = Instant::now() + INTERVAL;
+            while Instant::now() < end {
+                interrupt::check()?;
+                self.listen()?;
+            }
             if self.exchanges.values().any(|exchange| exchange.answer.is_some()) {
                 return Ok(true);
             }
@@ -157,25 +260,35 @@ impl Hosts {
         Ok(self.upstream.send(&frame)?)
     }
 
-    /// Plays both ends, without a pause, until then.
-    fn listen_until(&mut self, end: Instant) -> Result<(), BenchError> {
-        let mut buffer = vec![0; 2048];
-        loop {
-            interrupt::check()?;
-            if let Some(frame) = self.inside.receive(&mut buffer)?
-                && !frame.outgoing
-            {
-                self.on_inside(complete(&mut buffer, frame.len))?;
+    /// Says what belongs to the host of this number.
+    fn say(&mut self, newcomer: u32, line: Line) -> Result<(), BenchError> {
+        let message = message(newcomer, line);
+        match line {
+            Line::Probe | Line::Announcement => {
+                self.inside.send(&frame(INSIDE_HOST_LLADDR, INSIDE_HOST, &message))?;
             }
-            if let Some(frame) = self.upstream.receive(&mut buffer)?
-                && !frame.outgoing
-            {
-                self.on_upstream(complete(&mut buffer, frame.len));
-            }
-            if Instant::now() >= end {
-                return Ok(());
+            Line::Question | Line::QuestionWithAnswer => {
+                self.upstream.send(&frame(ASKER_LLADDR, ASKER_ADDRESS, &message))?;
             }
         }
+        Ok(())
+    }
+
+    /// Plays both ends, as far as something has come.
+    fn listen(&mut self) -> Result<(), BenchError> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        if let Some(frame) = self.inside.receive(&mut buffer)?
+            && !frame.outgoing
+        {
+            self.on_inside(complete(&mut buffer, frame.len))?;
+        }
+        if let Some(frame) = self.upstream.receive(&mut buffer)?
+            && !frame.outgoing
+        {
+            self.on_upstream(complete(&mut buffer, frame.len));
+        }
+        self.buffer = buffer;
+        Ok(())
     }
 
     /// Answers each question, as a host does that has the name.
@@ -188,6 +301,14 @@ impl Hosts {
             return Ok(());
         }
         for question in &message.questions {
+            if let Some(newcomer) =
+                newcomer_of(&question.name).filter(|_| message.answers.is_empty())
+                && message.authorities.is_empty()
+            {
+                // Who names the answer has it already (RFC 6762 section 7.1).
+                self.inside.send(&frame(INSIDE_HOST_LLADDR, INSIDE_HOST, &listing(newcomer)))?;
+                continue;
+            }
             let Some(number) = number(&question.name) else { continue };
             let Some(exchange) = self.exchanges.get_mut(&number) else { continue };
             if exchange.question.is_some() {
@@ -271,6 +392,98 @@ fn number(name: &Name<'_>) -> Option<u32> {
     first.strip_prefix("host-")?.parse().ok()
 }
 
+/// The number of the host whose service type this is.
+fn newcomer_of(name: &Name<'_>) -> Option<u32> {
+    let first = std::str::from_utf8(name.labels().next()?).ok()?;
+    first.strip_prefix("_kind-")?.parse().ok()
+}
+
+fn message(newcomer: u32, line: Line) -> Vec<u8> {
+    let [pointer, service, text, address] = records(newcomer, FLUSHES);
+    let ask = |kind: u16| {
+        let mut question = wire_name(&kind_name(newcomer));
+        question.extend([kind.to_be_bytes(), [0, 1]].concat());
+        question
+    };
+    match line {
+        Line::Probe => {
+            let mut questions = Vec::new();
+            for owner in [host_name(newcomer), instance_name(newcomer)] {
+                questions.extend(wire_name(&owner));
+                questions.extend([kind::ANY.to_be_bytes(), [0, 1]].concat());
+            }
+            // Nobody's cache is flushed by what is but intended (RFC 6762 section 10.2).
+            let [_, service, _, address] = records(newcomer, kind::CLASS_IN);
+            octets(0, [2, 0, 2, 0], &[questions, service, address])
+        }
+        Line::Announcement => octets(RESPONSE, [0, 4, 0, 0], &[pointer, service, text, address]),
+        Line::Question => octets(0, [1, 0, 0, 0], &[ask(kind::PTR)]),
+        Line::QuestionWithAnswer => octets(0, [1, 1, 0, 0], &[ask(kind::PTR), pointer]),
+    }
+}
+
+/// The answer to who asks for the service: all that it takes to use it (RFC 6763 section 12).
+fn listing(newcomer: u32) -> Vec<u8> {
+    octets(RESPONSE, [0, 1, 0, 3], &records(newcomer, FLUSHES))
+}
+
+fn octets(flags: u16, counts: [u16; 4], parts: &[Vec<u8>]) -> Vec<u8> {
+    let mut octets = vec![0, 0];
+    octets.extend(flags.to_be_bytes());
+    octets.extend(counts.iter().flat_map(|count| count.to_be_bytes()));
+    octets.extend(parts.concat());
+    octets
+}
+
+/// What there is to say of a host: PTR, SRV, TXT and AAAA; `unique` is the class of all but the first.
+fn records(newcomer: u32, unique: u16) -> [Vec<u8>; 4] {
+    let mut service = vec![0, 0, 0, 0, 2, 0x77];
+    service.extend(wire_name(&host_name(newcomer)));
+    let address = host_address(newcomer).octets().to_vec();
+    [
+        record(
+            &kind_name(newcomer),
+            kind::PTR,
+            kind::CLASS_IN,
+            &wire_name(&instance_name(newcomer)),
+        ),
+        record(&instance_name(newcomer), kind::SRV, unique, &service),
+        record(&instance_name(newcomer), kind::TXT, unique, &[0]),
+        record(&host_name(newcomer), kind::AAAA, unique, &address),
+    ]
+}
+
+fn record(owner: &str, kind: u16, class: u16, data: &[u8]) -> Vec<u8> {
+    let mut octets = wire_name(owner);
+    octets.extend([kind.to_be_bytes(), class.to_be_bytes()].concat());
+    octets.extend(TTL.to_be_bytes());
+    octets.extend(u16::try_from(data.len()).unwrap_or(u16::MAX).to_be_bytes());
+    octets.extend_from_slice(data);
+    octets
+}
+
+fn host_name(newcomer: u32) -> String {
+    format!("new-{newcomer}.local")
+}
+
+fn instance_name(newcomer: u32) -> String {
+    format!("printer-{newcomer}._kind-{newcomer}._tcp.local")
+}
+
+fn kind_name(newcomer: u32) -> String {
+    format!("_kind-{newcomer}._tcp.local")
+}
+
+fn wire_name(name: &str) -> Vec<u8> {
+    let mut octets = Vec::new();
+    for label in name.split('.') {
+        octets.push(u8::try_from(label.len()).unwrap_or(u8::MAX));
+        octets.extend_from_slice(label.as_bytes());
+    }
+    octets.push(0);
+    octets
+}
+
 const AVAHI: &[System] = &[System::Avahi];
 /// Fewer than Magpie takes from one sender.
 const INTERVAL: Duration = Duration::from_millis(25);
@@ -278,6 +491,26 @@ const INTERVAL: Duration = Duration::from_millis(25);
 const FIRST: u32 = 1_000_000;
 /// avahi-daemon takes some seconds until it is sure of its own name.
 const START: Duration = Duration::from_secs(30);
+/// A response from who is responsible (RFC 6762 section 18).
+const RESPONSE: u16 = 0x8400;
+/// The class of a record that only its owner can have (RFC 6762 section 10.2).
+const FLUSHES: u16 = 0x8000 | kind::CLASS_IN;
+/// Hosts follow each other after this time.
+const FOLLOWING: Duration = Duration::from_millis(230);
+const AFTERWARDS: Duration = Duration::from_secs(3);
+const HOST_COMES: &[(Duration, Line)] = &[
+    (Duration::ZERO, Line::Probe),
+    (Duration::from_millis(250), Line::Probe),
+    (Duration::from_millis(500), Line::Probe),
+    (Duration::from_millis(750), Line::Announcement),
+    (Duration::from_millis(1_750), Line::Announcement),
+];
+/// Questions are repeated with twice the pause each time, from one second on.
+const SOMEBODY_BROWSES: &[(Duration, Line)] = &[
+    (Duration::ZERO, Line::Question),
+    (Duration::from_secs(1), Line::QuestionWithAnswer),
+    (Duration::from_secs(3), Line::QuestionWithAnswer),
+];
 const SETTLE: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Octets of the longest message.

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use super::{Bound, Column, Criterion, Figures, START_LIMIT, Scenario, Trial};
+use super::{Bound, Column, Criterion, Figures, Measure, START_LIMIT, Scenario, Trial};
 use crate::cpu;
 use crate::error::BenchError;
 use crate::generator::{Generator, Load, Stream};
@@ -25,7 +25,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
     columns: &[Column { key: "start", title: "start ms", decimals: 1, compared: true }],
     criteria: &[Criterion { key: "start", bound: Bound::Most(50.0) }],
     rounds: u32::MAX,
-    measure,
+    measure: Measure::Alone(measure),
 };
 
 fn measure(trial: &Trial<'_>) -> Result<Figures, BenchError> {

@@ -6,6 +6,7 @@
 //!
 //! * [`Host`] does what hosts do with real kernels: addresses from Router Advertisements,
 //!   Duplicate Address Detection, neighbor caches; it can be moved and unplugged.
+//! * [`Gateway`] stands between two links of one subnet, for what is to be run there.
 //! * [`RouterAdvertiser`] sends the Router Advertisements.
 //! * [`Tunnel`] joins two nodes as a VPN or a mobile network does, without link-layer addresses.
 //! * [`DelayLine`] joins links by a cable on which frames take their time.
@@ -44,6 +45,7 @@ mod capture;
 mod delay;
 mod error;
 mod frame;
+mod gateway;
 mod host;
 mod node;
 mod pcapng;
@@ -60,6 +62,7 @@ pub use capture::Capture;
 pub use delay::DelayLine;
 pub use error::Error;
 pub use frame::{Frame, Icmpv6, icmpv6_frame};
+pub use gateway::Gateway;
 pub use host::{Host, HostOptions};
 pub use magpie_sys::netns::{UserNamespaceError, enter_user_namespace as enter};
 pub use node::{AddressState, Bridge, Node};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use magpie_testnet::peers::{Avahi, AvahiOptions, Peer, PeerFiles};
-use magpie_testnet::{Bridge, Host, HostOptions, Node, connect};
+use magpie_testnet::{Bridge, Gateway, Host, HostOptions, Node};
 
 use crate::common::{ConfigFile, LIMIT, Magpie};
 use crate::speaker::Speaker;
@@ -57,24 +57,14 @@ impl Place {
         inner: Inner,
         number: u16,
     ) -> Result<Node, Box<dyn Error>> {
-        let gateway = Node::new(name)?;
-        gateway.set_conf("default", "accept_dad", 0)?;
-        gateway.set_conf("default", "router_solicitations", 0)?;
-        gateway.set_forwarding()?;
-        gateway.set_conf4("all", "rp_filter", 0)?;
-        gateway.set_conf4("default", "rp_filter", inner.rp_filter)?;
-        for (link, bridge, address) in
-            [("wan", bridges[0], inner.wan), ("lan", bridges[1], inner.lan)]
-        {
-            connect(&gateway.plug(link), &switch.plug(&format!("{name}-{link}")).bridge(bridge))?;
-            gateway.set_conf4(link, "rp_filter", inner.rp_filter)?;
-            if let Some((number, prefix_len)) = address {
-                gateway.add_address4(link, address4(number), prefix_len)?;
-            }
-            gateway.wait_link_local(link, LIMIT)?;
-        }
-        gateway.add_address_nodad("wan", address6(number), 64)?;
-        Ok(gateway)
+        let ipv4 = |(number, prefix_len)| (address4(number), prefix_len);
+        let gateway = Gateway {
+            wan: inner.wan.map(ipv4),
+            lan: inner.lan.map(ipv4),
+            address: address6(number),
+            rp_filter: inner.rp_filter,
+        };
+        Ok(gateway.build(name, switch, bridges)?)
     }
 
     /// Adds a host to a bridge with an address of each version.
