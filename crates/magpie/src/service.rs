@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use ipnet::Ipv6Net;
 use magpie_config::model::{self, Kind};
 use magpie_control::{Event, EventKind};
-use magpie_engine::{Input, Instant, KernelEvent, LinkId};
+use magpie_engine::{Input, Instant, KernelEvent, LinkId, NameEvent};
 use magpie_sys::clock;
 use magpie_sys::netlink::{self, NetlinkError, RouteEvent};
 use magpie_sys::packet::LinkFault;
@@ -700,7 +700,9 @@ impl Service {
             gone.map_or_else(|| link_name(links, link), |(_, name)| name.clone())
         };
         let mut told = Vec::new();
-        for event in events.drain(..) {
+        // Each record that is new is told of. Where nobody listens that need not be put into words.
+        let is_heard = self.is_watched || tracing::enabled!(tracing::Level::DEBUG);
+        for event in events.drain(..).filter(|event| is_heard || !is_detail(event)) {
             match event {
                 magpie_engine::Event::Displaced { target, link, lladdr } => {
                     let host =
@@ -754,6 +756,12 @@ fn restore(relays: &mut [Relay], rulebook: &Rulebook, host: &Saved, now: Instant
 /// The prefixes of all relays.
 fn prefixes(relays: &[Relay], now: Instant) -> impl Iterator<Item = Ipv6Net> {
     relays.iter().flat_map(move |relay| relay.engine.prefixes(now).map(|scope| scope.prefix))
+}
+
+/// Whether the log mentions it only for those who debug.
+fn is_detail(event: &magpie_engine::Event) -> bool {
+    let magpie_engine::Event::Name(event) = event else { return false };
+    matches!(**event, NameEvent::Seen(_) | NameEvent::Withdrawn(_))
 }
 
 fn is_about_hosts(kind: EventKind) -> bool {
