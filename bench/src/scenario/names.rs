@@ -55,10 +55,10 @@ pub(super) const SCENARIO: Scenario = Scenario {
     measure: Measure::Together(measure),
 };
 
-/// Measures all systems at the same time, each in a network of its own: each name is asked for in all
-/// of them, one right after the other.
+/// Measures all systems at the same time, each in a network of its own, and in turn: some names in one,
+/// then as many in the other. While one of them is asked, the others have nothing to do.
 fn measure(trials: &[Trial<'_>]) -> Result<Vec<Figures>, BenchError> {
-    let count = trials.first().map_or(0, |trial| trial.scale(120, 1_000));
+    let count = trials.first().map_or(0, |trial| trial.scale(3 * BLOCK, 25 * BLOCK));
     let newcomers = trials.first().map_or(0, |trial| trial.scale(3, 10));
     let mut runs = trials.iter().map(Run::begin).collect::<Result<Vec<_>, _>>()?;
     // What follows the start is over.
@@ -67,15 +67,15 @@ fn measure(trials: &[Trial<'_>]) -> Result<Vec<Figures>, BenchError> {
     for run in &mut runs {
         run.start_over()?;
     }
-    let start = Instant::now();
-    let turns = u32::try_from(runs.len()).unwrap_or(1).max(1);
-    for turn in 0..count * turns {
-        listen_until(&mut runs, start + INTERVAL / turns * turn)?;
-        let number = turn / turns;
-        // Who is first with one name is last with the next.
-        let place = if number % 2 == 0 { turn % turns } else { turns - 1 - turn % turns };
-        if let Some(run) = usize::try_from(place).ok().and_then(|place| runs.get_mut(place)) {
-            run.hosts.ask(number)?;
+    for block in 0..count / BLOCK {
+        for place in 0..runs.len() {
+            let start = Instant::now() + PAUSE;
+            for name in 0..BLOCK {
+                listen_until(&mut runs, start + INTERVAL * name)?;
+                if let Some(run) = runs.get_mut(place) {
+                    run.hosts.ask(block * BLOCK + name)?;
+                }
+            }
         }
     }
     listen_until(&mut runs, Instant::now() + PATIENCE)?;
@@ -512,6 +512,10 @@ const SOMEBODY_BROWSES: &[(Duration, Line)] = &[
     (Duration::from_secs(3), Line::QuestionWithAnswer),
 ];
 const SETTLE: Duration = Duration::from_secs(3);
+/// Names that one system is asked for in a row.
+const BLOCK: u32 = 40;
+/// What the other system still does about its own is over then.
+const PAUSE: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Octets of the longest message.
 const LIMIT: usize = 1_400;
