@@ -31,10 +31,12 @@ const SILENCE_AFTER: Duration = Duration::from_secs(5);
 /// What stands between the links, or on one of them.
 enum Node {
     Magpie(Box<Engine>),
-    /// Remembers what it saw or sent on a link for a moment, and nothing else.
+    /// Remembers what it saw or sent on a link for a moment, and nothing else. It sends what hosts
+    /// intend to use in other company than it came in, after a while.
     Forgetful {
         number: u8,
         seen: BTreeMap<(LinkId, u64), Instant>,
+        rng: fastrand::Rng,
     },
     Host {
         link: LinkId,
@@ -49,6 +51,7 @@ enum Node {
 enum Happening {
     Frame { link: LinkId, bytes: Vec<u8> },
     Say(Vec<u8>),
+    Reflect { link: LinkId, bytes: Vec<u8> },
 }
 
 struct World {
@@ -90,8 +93,8 @@ fn magpie(number: u8, now: Instant) -> Node {
     Node::Magpie(Box::new(engine))
 }
 
-fn forgetful(number: u8) -> Node {
-    Node::Forgetful { number, seen: BTreeMap::new() }
+fn forgetful(number: u8, seed: u64) -> Node {
+    Node::Forgetful { number, seen: BTreeMap::new(), rng: fastrand::Rng::with_seed(seed) }
 }
 
 fn frame(number: u8, link: LinkId, payload: &[u8]) -> Vec<u8> {
@@ -136,11 +139,22 @@ fn query(kind: u16, known: bool) -> Vec<u8> {
     composer.finish()
 }
 
-fn probe() -> Vec<u8> {
+fn probe_for(records: &[&Record<'_>]) -> Vec<u8> {
     let mut composer = Composer::new(Header::default(), 1_400);
-    composer.push_question(&question(kind::ANY)).expect("room");
-    composer.push(Section::Authority, &own_records(120)[0]).expect("room");
+    for record in records {
+        let (name, kind) = (record.name.clone(), kind::ANY);
+        let question = Question { name, kind, class: kind::CLASS_IN, unicast: false };
+        composer.push_question(&question).expect("room");
+    }
+    for record in records {
+        composer.push(Section::Authority, record).expect("room");
+    }
     composer.finish()
+}
+
+fn probe() -> Vec<u8> {
+    let records = own_records(120);
+    probe_for(&records.iter().collect::<Vec<_>>())
 }
 
 fn response(ttl: u32) -> Vec<u8> {
@@ -209,6 +223,7 @@ impl World {
             match what {
                 Happening::Frame { link, bytes } => self.deliver(node, link, &bytes),
                 Happening::Say(payload) => self.say(node, &payload),
+                Happening::Reflect { link, bytes } => self.reflect(node, link, &bytes),
             }
         }
         self.now = until;
@@ -247,9 +262,10 @@ impl World {
                     }
                 }
             }
-            Node::Forgetful { number, seen } => {
-                let number = *number;
-                sent.extend(reflect_and_forget(number, seen, on, &message, now));
+            Node::Forgetful { number, seen, rng } => {
+                for (wait, bytes) in reflect_and_forget(*number, seen, rng, on, &message, now) {
+                    self.at(now + wait, node, Happening::Reflect { link: other(on), bytes });
+                }
             }
             Node::Host { link, printer, heard, said, .. } if *link == on => {
                 let answers = message.answers.iter().filter(|_| message.is_response);
@@ -266,9 +282,13 @@ impl World {
             Node::Host { .. } | Node::Dead => {}
         }
         for (link, bytes) in sent {
-            self.reflected.push(now);
-            self.send(node, link, &bytes);
+            self.reflect(node, link, &bytes);
         }
+    }
+
+    fn reflect(&mut self, node: usize, link: LinkId, bytes: &[u8]) {
+        self.reflected.push(self.now);
+        self.send(node, link, bytes);
     }
 
     /// Answers that a host has heard since some time.
@@ -290,22 +310,23 @@ fn start() -> Instant {
     Instant::ZERO + Duration::from_secs(1_000)
 }
 
-/// As a reflector does that passes on each question and record unless it saw it on the other link
-/// within 100, 150 or 500 ms.
+fn other(link: LinkId) -> LinkId {
+    if link == A { B } else { A }
+}
+
+/// As a reflector does that passes on each question, proposed record and record unless it saw it on
+/// the other link within 100, 150 or 500 ms, and asks what was probed for as well. Returns what it sends there, and when.
 fn reflect_and_forget(
     number: u8,
     seen: &mut BTreeMap<(LinkId, u64), Instant>,
+    rng: &mut fastrand::Rng,
     on: LinkId,
     message: &Message<'_>,
     now: Instant,
-) -> Option<(LinkId, Vec<u8>)> {
-    let other = if on == A { B } else { A };
-    let window = match (message.is_response, message.authorities.is_empty()) {
-        (true, _) => 500,
-        (false, false) => 150,
-        (false, true) => 100,
-    };
-    let mut is_new = |content: u64| {
+) -> Vec<(Duration, Vec<u8>)> {
+    let other = other(on);
+    let is_probe = !message.authorities.is_empty();
+    let mut is_new = |content: u64, window: u64| {
         seen.insert((on, content), now);
         let before = seen.get(&(other, content));
         let is_new = before.is_none_or(|at| now.since(*at) >= Duration::from_millis(window));
@@ -320,24 +341,36 @@ fn reflect_and_forget(
         ..Header::default()
     };
     let mut composer = Composer::new(header, 1_400);
-    for question in message.questions.iter().filter(|question| is_new(question.content())) {
-        composer.push_question(question).expect("room");
+    for question in &message.questions {
+        if is_new(question.content(), 100) {
+            composer.push_question(question).expect("room");
+        }
     }
     // The known answers of askers stay behind.
-    let records = message.answers.iter().filter(|_| message.is_response);
-    for record in records {
-        if is_new(record.content().wrapping_add(u64::from(record.ttl == 0))) {
+    for record in message.answers.iter().filter(|_| message.is_response) {
+        if is_new(record.content().wrapping_add(u64::from(record.ttl == 0)), 500) {
             composer.push(Section::Answer, record).expect("room");
         }
     }
-    let has_questions = !composer.is_empty() && !message.is_response;
-    for record in message.authorities.iter().filter(|_| has_questions) {
-        composer.push(Section::Authority, record).expect("room");
+    let mut groups: Vec<Vec<&Record<'_>>> = Vec::new();
+    for record in &message.authorities {
+        if is_new(record.content().wrapping_add(2), 150) {
+            match groups.last_mut().filter(|_| rng.bool()) {
+                Some(group) => group.push(record),
+                None => groups.push(vec![record]),
+            }
+        }
     }
-    (!composer.is_empty()).then(|| (other, frame(number, other, &composer.finish())))
+    let mut messages: Vec<_> = groups.iter().map(|group| probe_for(group)).collect();
+    if !composer.is_empty() {
+        messages.push(composer.finish());
+    }
+    let mut later = || Duration::from_millis(if is_probe { rng.u64(0..50) } else { 0 });
+    let frames = messages.iter().map(|message| (later(), frame(number, other, message)));
+    frames.collect()
 }
 
-const DELAYS: [u64; 6] = [0, 20, 150, 600, 1_000, 2_000];
+const DELAYS: [u64; 7] = [0, 20, 100, 150, 600, 1_000, 2_000];
 
 #[test]
 fn two_of_ours_send_twice_what_one_does_and_fall_silent() {
@@ -357,12 +390,13 @@ fn two_of_ours_send_twice_what_one_does_and_fall_silent() {
 
 #[test]
 fn with_one_that_forgets_it_ends_as_well() {
-    for delay in DELAYS {
+    for (delay, seed) in DELAYS.into_iter().flat_map(|delay| (0..25).map(move |seed| (delay, seed)))
+    {
         let mut alone = World::new(delay, vec![magpie(1, start())]);
         alone.browse();
-        let mut theirs = World::new(delay, vec![forgetful(1)]);
+        let mut theirs = World::new(delay, vec![forgetful(1, seed)]);
         theirs.browse();
-        let mut both = World::new(delay, vec![magpie(1, start()), forgetful(2)]);
+        let mut both = World::new(delay, vec![magpie(1, start()), forgetful(2, seed)]);
         both.browse();
         let (ours, theirs, both_count) =
             (alone.reflected.len(), theirs.reflected.len(), both.reflected.len());

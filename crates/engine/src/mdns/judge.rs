@@ -240,6 +240,11 @@ impl Judge {
         }
     }
 
+    /// Whether somebody has said the same on another link than `link`, and it holds still.
+    pub(crate) fn is_known_beyond(&self, record: &Record<'_>, link: LinkId, now: Instant) -> bool {
+        self.names.is_known_beyond(record, link, now)
+    }
+
     /// Forgets a link.
     pub(crate) fn forget_link(&mut self, link: LinkId) {
         self.names.forget_link(link);

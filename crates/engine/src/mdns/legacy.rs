@@ -85,7 +85,7 @@ impl Reflector {
             return self.counters.count(NameDiscard::LegacyFull);
         }
         // Another reflector may pass the same query on, which would go back and forth for ever.
-        let asked = Asked { known: 0, is_suspect: false };
+        let asked = Asked { known: 0, is_suspect: false, is_for_any: false };
         let mut heard = Vec::with_capacity(message.questions.len());
         for question in &message.questions {
             let hash = question.content();
@@ -177,7 +177,7 @@ impl Reflector {
                 Ok(crossing) => {
                     self.counters.count_record(Verdict::Passed);
                     records.push((section, Cow::Owned(for_simple_resolver(crossing.into_owned()))));
-                    self.on_passed(origin, record);
+                    self.look_for(origin, record);
                 }
                 Err(why) => self.counters.count_record(why),
             }

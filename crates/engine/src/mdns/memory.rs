@@ -33,16 +33,18 @@ const DUPLICATE_QUESTION: Duration = Duration::from_secs(1);
 const RECORD_INTERVAL: Duration = Duration::from_secs(1);
 /// or this often where somebody probes for its name, or wants it without delay.
 const URGENT_INTERVAL: Duration = Duration::from_millis(250);
-/// Continuous queries come after 1, 2, 4 s and so on (RFC 6762 section 5.2), some stacks begin with
-/// two at once: nobody who keeps to that asks more often than this on average,
-const PACE: Duration = Duration::from_secs(10);
-/// but for so many questions at the beginning.
-const HEAD_START: u32 = 4;
-/// Simple resolvers and searchers ask as often as they like: only what is faster than this for long
-/// can be nothing but going round,
-const LOOSE_PACE: Duration = Duration::from_secs(1);
+/// Continuous queries come after 1, 2, 4 s and so on (RFC 6762 section 5.2), and a host may have
+/// several stacks. Simple resolvers and searchers ask as often as they like. Only what is faster
+/// than this for long can be nothing but going round,
+const PACE: Duration = Duration::from_secs(1);
 /// after so many at the beginning.
-const LOOSE_HEAD_START: u32 = 16;
+const HEAD_START: u32 = 16;
+/// The same where a reflector may be,
+const WARY_PACE: Duration = Duration::from_secs(2);
+const WARY_HEAD_START: u32 = 8;
+/// and for probes, which come three times (RFC 6762 section 8.1).
+const PROBE_PACE: Duration = Duration::from_secs(10);
+const PROBE_HEAD_START: u32 = 4;
 
 /// One question or record in one of the two networks (RFC 6762 section 20).
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -74,9 +76,14 @@ impl Sort {
         matches!(self, Self::Legacy | Self::Other)
     }
 
-    /// How often nobody exceeds saying it, and how many times he may say it at once.
-    fn pace(self) -> (Duration, u32) {
-        if self.is_private() { (LOOSE_PACE, LOOSE_HEAD_START) } else { (PACE, HEAD_START) }
+    /// How often nobody exceeds saying it, and how many times he may say it at once: beyond that it
+    /// may be going round.
+    fn pace(self, is_wary: bool) -> (Duration, u32) {
+        match self {
+            Self::Probe => (PROBE_PACE, PROBE_HEAD_START),
+            _ if is_wary && !self.is_private() => (WARY_PACE, WARY_HEAD_START),
+            _ => (PACE, HEAD_START),
+        }
     }
 }
 
@@ -94,6 +101,8 @@ pub(crate) struct Asked {
     pub(crate) known: u64,
     /// The asker is suspected of repeating what others ask.
     pub(crate) is_suspect: bool,
+    /// It is for records of any type, as hardly anybody asks but who probes (RFC 6762 section 8.1).
+    pub(crate) is_for_any: bool,
 }
 
 /// What the memory has to say to something that was just said.
@@ -109,8 +118,7 @@ pub(crate) struct Heard {
     pub(crate) came_back: bool,
     /// Nobody else is known to have said it.
     pub(crate) is_original: bool,
-    /// The same speaker says it more often than anybody should, and others say it too: it may be
-    /// going round.
+    /// The same speaker says it more often than anybody should: it may be going round.
     pub(crate) is_excessive: bool,
     /// How often the speaker has said it of his own accord since he last paused.
     pub(crate) own: u32,
@@ -189,7 +197,9 @@ impl Memory {
             }
         }
         let window = self.window(is_unique);
-        self.hear(content, speaker, 0, window, now, |_, elsewhere, _| elsewhere.is_some())
+        self.hear(content, speaker, 0, window, now, |before, elsewhere, count| {
+            elsewhere.is_some() && before.map_or(0, |said| said.recent_echoes(now)) < count
+        })
     }
 
     /// Notes that `speaker` asked a question.
@@ -209,15 +219,13 @@ impl Memory {
         now: Instant,
     ) -> Heard {
         let is_private = content.sort.is_private();
-        let is_probe = content.sort == Sort::Probe;
-        let window = if is_private { SHORT_WINDOW } else { self.window(is_probe) };
+        let window = if is_private { SHORT_WINDOW } else { self.window(asked.is_for_any) };
         self.hear(content, speaker, asked.known, window, now, |before, elsewhere, count| {
             let Some(original) = elsewhere else { return false };
             if is_private {
                 return !before.is_some_and(|said| said.was_echo);
             }
-            let went_on = before.filter(|said| now.since(said.last) < WINDOW);
-            let echoes = went_on.map_or(0, |said| said.echoes);
+            let echoes = before.map_or(0, |said| said.recent_echoes(now));
             let is_covered = original.known == 0 || original.known == asked.known;
             let is_soon = echoes == 0 && now.since(original.last) < DUPLICATE_QUESTION;
             echoes < count && (is_covered || is_soon || asked.is_suspect)
@@ -233,8 +241,7 @@ impl Memory {
         now: Instant,
         is_echo: impl FnOnce(Option<&Utterance>, Option<&Utterance>, u32) -> bool,
     ) -> Heard {
-        let (interval, head_start) = content.sort.pace();
-        let is_paced = self.is_wary || content.sort.is_private();
+        let (interval, head_start) = content.sort.pace(self.is_wary);
         let entry = self.entry(content, now);
         let is_recent = |said: &&Utterance| now.since(said.last) < WINDOW;
         let others = || {
@@ -257,8 +264,9 @@ impl Memory {
         let came_back = was_here && passed_on.any(|sent| sent.may_return(own, now));
         let paced = before.map_or(now, |said| said.paced.max(now)) + interval;
         let is_alone = entry.utterances.iter().all(|said| said.speaker.source == speaker.source);
-        let is_excessive =
-            is_paced && !is_alone && !is_echo && paced.since(now) > interval * head_start;
+        // Simple resolvers may ask as often as they like, while nobody else does.
+        let may_go_round = !is_alone || !content.sort.is_private();
+        let is_excessive = may_go_round && !is_echo && paced.since(now) > interval * head_start;
         let paced = if is_echo || is_excessive { paced - interval } else { paced };
         let said = Utterance { speaker, last: now, was_echo: is_echo, own, echoes, known, paced };
         if let Some(before) = place.and_then(|place| entry.utterances.get_mut(place)) {
@@ -290,7 +298,10 @@ impl Memory {
             };
             now.since(sent.at) < interval || heard.is_watched() && sent.may_return(heard.own, now)
         });
-        was_sent || entry.is_said_on(link, source, heard.window, now)
+        // Who has said it more often than they on the other link is no echo of theirs: what they have
+        // said counts as if it had gone there.
+        let window = if heard.is_echo { heard.window } else { RECORD_INTERVAL };
+        was_sent || entry.is_said_on(link, source, window, now)
     }
 
     /// Whether a question need not go to `link` on account of `source`: it is asked there by itself,
@@ -410,6 +421,13 @@ impl Memory {
                 }
             }
         }
+    }
+}
+
+impl Utterance {
+    /// How often it was said after others since the speaker last paused.
+    fn recent_echoes(&self, now: Instant) -> u32 {
+        if now.since(self.last) < WINDOW { self.echoes } else { 0 }
     }
 }
 

@@ -190,12 +190,19 @@ impl Names {
 
     /// Whether a record that was said on `from` crossed to `to`, when it was last said.
     pub(super) fn has_crossed(&self, record: &Record<'_>, from: LinkId, to: LinkId) -> bool {
-        let what = (record.kind(), record.content());
         let entry = self.tables.get(&from).and_then(|table| {
-            let number = table.by_name.get(&Packed::key(&record.name))?.get(&what)?;
-            table.entries.get(number)
+            let number = table.number_of(record)?;
+            table.entries.get(&number)
         });
         entry.is_some_and(|entry| entry.verdicts.contains(&(to, Verdict::Passed)))
+    }
+
+    /// Whether a record is known of another link than `link`.
+    pub(super) fn is_known_beyond(&self, record: &Record<'_>, link: LinkId, now: Instant) -> bool {
+        let mut others = self.tables.iter().filter(|(other, _)| **other != link);
+        others.any(|(_, table)| {
+            table.number_of(record).is_some_and(|number| table.alive(number, now).is_some())
+        })
     }
 
     /// Remembers that a service whose host is `target` crossed, for so long at least.
@@ -376,6 +383,11 @@ impl Table {
             swept: now,
             flushed: (now, BTreeSet::new()),
         }
+    }
+
+    fn number_of(&self, record: &Record<'_>) -> Option<u64> {
+        let records = self.by_name.get(&Packed::key(&record.name))?;
+        records.get(&(record.kind(), record.content())).copied()
     }
 
     fn alive(&self, number: u64, now: Instant) -> Option<&Entry> {

@@ -125,7 +125,7 @@ impl Reflector {
         payload.hash(&mut hasher);
         let (is_v6, hash) = (origin.is_v6(), hasher.finish());
         let content = Content { is_v6, sort: Sort::Other, hash };
-        let asked = Asked { known: 0, is_suspect: false };
+        let asked = Asked { known: 0, is_suspect: false, is_for_any: false };
         let heard = self.memory.hear_question(content, origin.speaker(), asked, scene.now);
         if self.peers.is_reflector(origin.speaker(), scene.now) {
             return self.counters.count(NameDiscard::Reflector);

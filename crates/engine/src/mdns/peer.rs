@@ -80,6 +80,11 @@ impl Peers {
         self.suspects.remove(&(speaker.link, speaker.source));
     }
 
+    /// Whether anything came back from `speaker`.
+    pub(crate) fn is_accused(&self, speaker: Speaker) -> bool {
+        self.suspects.contains_key(&(speaker.link, speaker.source))
+    }
+
     /// Whether `speaker` is a reflector.
     pub(crate) fn is_reflector(&self, speaker: Speaker, now: Instant) -> bool {
         self.get(speaker, now).is_some_and(|suspect| suspect.is_reflector)

@@ -19,6 +19,8 @@ use crate::{Instant, LinkId, Verdict};
 const SERIES_TIME: Duration = Duration::from_millis(500);
 /// How long who probes, or asks for an answer to himself alone, is answered faster than others.
 const URGENT_TIME: Duration = Duration::from_secs(1);
+/// Records proposed for one name that are told apart from each other: addresses, mostly.
+const MOST_PROPOSED: usize = 16;
 /// Names that are waited for in that way.
 const MAX_URGENT: usize = 1_024;
 
@@ -65,32 +67,43 @@ pub(super) fn not_asked(why: Verdict) -> NameDiscard {
     }
 }
 
-/// What the memory says of a question.
+/// Returns what a question is remembered by that is no probe.
+fn plain(question: &Question<'_>, is_v6: bool) -> Content {
+    Content { is_v6, sort: Sort::Question, hash: question.content() }
+}
+
+/// What the memory says of a question, or of one of the records that a probe proposes for its name.
 struct Considered<'m, 'a> {
     question: &'m Question<'a>,
     content: Content,
     heard: Heard,
 }
 
+impl Considered<'_, '_> {
+    fn belongs_with(&self, other: &Self) -> bool {
+        std::ptr::eq(self.question, other.question)
+    }
+}
+
 impl Reflector {
     pub(super) fn on_query(&mut self, scene: Scene<'_>, origin: &Origin, message: &Message<'_>) {
         let is_probe = !message.authorities.is_empty();
-        let known = if is_probe {
-            set_hash(message.authorities.iter())
-        } else {
-            set_hash(message.answers.iter().filter(|record| is_name(record)))
-        };
+        let known = set_hash(message.answers.iter().filter(|record| is_name(record)));
         let mut considered = Vec::with_capacity(message.questions.len());
         for question in &message.questions {
-            let heard = self.hear_question(scene, origin, question, is_probe, known);
+            let begin = considered.len();
+            if is_probe {
+                self.hear_probe(scene, origin, question, &message.authorities, &mut considered);
+            } else {
+                considered.push(self.hear_question(scene, origin, question, known));
+            }
             if question.unicast || is_probe {
                 let key = (origin.link, name_hash(&question.name));
                 self.urgent.insert(key, scene.now + URGENT_TIME, MAX_URGENT, scene.now);
             }
-            if heard.1.is_excessive {
+            if considered.iter().skip(begin).any(|part| part.heard.is_excessive) {
                 self.counters.count(NameDiscard::Excessive);
-            } else {
-                considered.push(Considered { question, content: heard.0, heard: heard.1 });
+                considered.truncate(begin);
             }
         }
         if self.peers.is_reflector(origin.speaker(), scene.now) {
@@ -107,32 +120,59 @@ impl Reflector {
         }
     }
 
-    fn hear_question(
+    fn hear_question<'m, 'a>(
         &mut self,
         scene: Scene<'_>,
         origin: &Origin,
-        question: &Question<'_>,
-        is_probe: bool,
+        question: &'m Question<'a>,
         known: u64,
-    ) -> (Content, Heard) {
-        let (sort, hash) = if is_probe {
-            // What is asked and what is intended: two hosts that want the same name both have to be
-            // heard.
-            (Sort::Probe, question.content().wrapping_add(known))
-        } else {
-            (Sort::Question, question.content())
-        };
-        let content = Content { is_v6: origin.is_v6(), sort, hash };
+    ) -> Considered<'m, 'a> {
+        let content = plain(question, origin.is_v6());
         let is_suspect = self.peers.is_suspect(origin.speaker(), scene.now);
-        let asked = Asked { known: if is_probe { 0 } else { known }, is_suspect };
+        let asked = Asked { known, is_suspect, is_for_any: question.kind == kind::ANY };
         let heard = self.memory.hear_question(content, origin.speaker(), asked, scene.now);
-        if heard.is_late && is_probe {
+        if heard.came_back {
+            self.accuse(scene, origin, content.hash, false);
+        }
+        Considered { question, content, heard }
+    }
+
+    /// Of a probe what is asked counts together with what is intended, since two hosts that want the
+    /// same name both have to be heard; and each record by itself, since reflectors send them on in
+    /// other company than they came in. Some reflectors ask the question besides, as if somebody
+    /// wanted to know: so it counts as asked too.
+    fn hear_probe<'m, 'a>(
+        &mut self,
+        scene: Scene<'_>,
+        origin: &Origin,
+        question: &'m Question<'a>,
+        proposed: &[Record<'_>],
+        considered: &mut Vec<Considered<'m, 'a>>,
+    ) {
+        let begin = considered.len();
+        let asked = question.content();
+        let intended = proposed.iter().filter(|record| record.name == question.name);
+        let contents = intended.map(|record| asked.wrapping_add(record.content()));
+        let mut contents = contents.take(MOST_PROPOSED).peekable();
+        let nothing = contents.peek().is_none().then_some(asked);
+        let is_suspect = self.peers.is_suspect(origin.speaker(), scene.now);
+        let known = Asked { known: 0, is_suspect, is_for_any: true };
+        for hash in contents.chain(nothing) {
+            let content = Content { is_v6: origin.is_v6(), sort: Sort::Probe, hash };
+            let heard = self.memory.hear_question(content, origin.speaker(), known, scene.now);
+            considered.push(Considered { question, content, heard });
+        }
+        let parts = considered.get(begin..).unwrap_or_default();
+        if parts.iter().any(|part| !part.heard.is_echo) {
+            let plain = plain(question, origin.is_v6());
+            self.memory.hear_question(plain, origin.speaker(), known, scene.now);
+        }
+        if parts.iter().any(|part| part.heard.is_late) {
             self.peers.expect(scene.now);
         }
-        if heard.came_back {
-            self.accuse(scene, origin, hash, is_probe);
+        if parts.iter().all(|part| part.heard.came_back) {
+            self.accuse(scene, origin, asked, true);
         }
-        (content, heard)
     }
 
     fn pass_query(
@@ -146,26 +186,24 @@ impl Reflector {
     ) {
         let is_probe = !message.authorities.is_empty();
         let mut questions = Vec::new();
-        for Considered { question, content, heard } in considered {
-            let content = Content { is_v6, ..*content };
+        for parts in considered.chunk_by(Considered::belongs_with) {
+            let Some(Considered { question, .. }) = parts.first() else { continue };
             let allowed = if is_probe {
                 self.judge.probe(question, origin.known(), to, scene.now)
             } else {
                 self.judge.question(question, origin.place(), to, scene.now)
             };
+            let is_recent = |Considered { content, heard, .. }: &Considered<'_, '_>| {
+                let content = Content { is_v6, ..*content };
+                let (source, now) = (origin.source, scene.now);
+                self.memory.is_recent_question(content, source, to.link, known, *heard, now)
+            };
             if let Err(why) = allowed {
                 self.counters.count(not_asked(why));
-            } else if self.memory.is_recent_question(
-                content,
-                origin.source,
-                to.link,
-                known,
-                *heard,
-                scene.now,
-            ) {
+            } else if parts.iter().all(is_recent) {
                 self.counters.count(NameDiscard::Repeated);
             } else {
-                questions.push((content, Question { unicast: false, ..(*question).clone() }));
+                questions.push((parts, Question { unicast: false, ..(*question).clone() }));
             }
         }
         let goes_on = self.goes_on(scene, origin, message, (to.link, is_v6), !questions.is_empty());
@@ -186,14 +224,17 @@ impl Reflector {
         records.extend(intended.map(|record| (Section::Authority, Cow::Borrowed(record))));
         let is_truncated = goes_on && message.is_truncated;
         let header = Header { is_truncated, ..Header::default() };
-        let contents: Vec<_> = questions.iter().map(|(content, _)| *content).collect();
-        let questions = questions.into_iter().map(|(_, question)| question).collect();
+        let (asked, questions): (Vec<_>, _) = questions.into_iter().unzip();
         let draft = Draft { header, questions, records };
         let route = Route::to_group(&outlet, MDNS_PORT);
         let sent = self.send(&scene, &outlet, route, &draft);
-        for content in contents.into_iter().take(sent.questions) {
+        for parts in asked.into_iter().take(sent.questions) {
             self.counters.questions_passed += 1;
-            self.memory.sent(content, origin.source, to.link, known, scene.now);
+            let contents = parts.iter().map(|part| Content { is_v6, ..part.content });
+            let asked = parts.first().filter(|_| is_probe).map(|part| plain(part.question, is_v6));
+            for content in contents.chain(asked) {
+                self.memory.sent(content, origin.source, to.link, known, scene.now);
+            }
         }
     }
 

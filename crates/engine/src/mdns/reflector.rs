@@ -43,8 +43,8 @@ pub(crate) struct Reflector {
     pub(super) outbox: Vec<Output>,
     /// What is to be done thereafter: records to take note of,
     pub(super) notes: Vec<Note>,
-    /// and hosts that somebody has just learned the address of, with where they are.
-    pub(super) wanted: Vec<(Ipv6Addr, LinkId)>,
+    /// and hosts that somebody has just learned the address of, where they are, and who said so.
+    pub(super) wanted: Vec<(Ipv6Addr, LinkId, LinkAddr)>,
 }
 
 /// What the reflector works with, but does not change.

@@ -134,7 +134,13 @@ impl Reflector {
         }
         if heard.came_back || repeats {
             self.accuse(scene, origin, content.hash, record.cache_flush);
-        } else if heard.is_original && record.cache_flush && sort == Sort::Record {
+        } else if heard.is_original
+            && record.cache_flush
+            && sort == Sort::Record
+            && self.peers.is_accused(origin.speaker())
+            // Reflectors may answer from memory as well.
+            && !self.judge.is_known_beyond(record, origin.link, scene.now)
+        {
             self.peers.acquit(origin.speaker());
         }
         (content, heard)
@@ -193,7 +199,11 @@ impl Reflector {
             if verdict == Verdict::Passed {
                 let content = Content { is_v6, ..said.content };
                 self.memory.sent(content, origin.source, to.link, 0, scene.now);
-                self.on_passed(origin, said.record);
+            }
+            // What is taken to be elsewhere may have moved.
+            let is_elsewhere = verdict == Verdict::Unreachable && !said.heard.is_echo;
+            if verdict == Verdict::Passed || is_elsewhere && said.record.cache_flush {
+                self.look_for(origin, said.record);
             }
             self.counters.count_record(verdict);
             said.decisions.push((to.link, verdict));
@@ -219,11 +229,11 @@ impl Reflector {
     }
 
     /// Whoever learns the address of a host is about to talk to it.
-    pub(super) fn on_passed(&mut self, origin: &Origin, record: &Record<'_>) {
+    pub(super) fn look_for(&mut self, origin: &Origin, record: &Record<'_>) {
         if let Data::Aaaa(address) = record.data()
             && record.ttl > 0
         {
-            self.wanted.push((address, origin.link));
+            self.wanted.push((address, origin.link, origin.lladdr));
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use magpie_wire::LinkAddr;
+
 use crate::engine::Engine;
 use crate::mdns::{NameView, Reflector, Scene};
 use crate::{Evidence, Instant, LinkId};
@@ -46,8 +48,8 @@ impl Engine {
         let mut wanted = std::mem::take(&mut reflector.wanted);
         wanted.sort_unstable();
         wanted.dedup();
-        for (target, link) in wanted.into_iter().take(MOST_WANTED) {
-            self.expect_packets_for(target, link, now);
+        for (target, link, lladdr) in wanted.into_iter().take(MOST_WANTED) {
+            self.expect_packets_for(target, link, lladdr, now);
         }
         self.update_shared_timers();
     }
@@ -58,14 +60,26 @@ impl Engine {
     /// Whoever invents addresses must not take the place of hosts that are there: names have a
     /// budget of their own for what was not known before, and what exceeds it is found when it is
     /// asked for.
-    fn expect_packets_for(&mut self, target: Ipv6Addr, link: LinkId, now: Instant) {
+    fn expect_packets_for(
+        &mut self,
+        target: Ipv6Addr,
+        link: LinkId,
+        lladdr: LinkAddr,
+        now: Instant,
+    ) {
         if !self.config.neighbor_discovery || !self.is_sought_at(target, link) {
             return;
         }
         match self.bindings.get(target) {
             _ if self.is_own_address(target, link) => {}
-            Some(known) if known.link != link || known.is_reachable(now) => {}
             Some(known) if known.tentative.is_some() => {}
+            Some(known) if known.link != link => {
+                // Who speaks of it here may know better: it is asked, once the known place has been.
+                if self.may_look_ahead(link, now) {
+                    self.begin_claim(target, link, lladdr, Evidence::Name, now);
+                }
+            }
+            Some(known) if known.is_reachable(now) => {}
             Some(_) => self.verify(target, now),
             None => {
                 if self.may_look_ahead(link, now)

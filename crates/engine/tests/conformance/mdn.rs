@@ -361,6 +361,60 @@ fn mdn_04_a_question_that_goes_round_ends_where_a_reflector_is() {
 }
 
 #[test]
+fn mdn_04_a_question_that_comes_of_a_probe_is_an_echo() {
+    let mut names = Names::open();
+    let peer = Host { link: DN, lladdr: mac(0x82), number: 0x82 };
+    let records =
+        ["2001:db8:1::21", "2001:db8:1::22"].map(|it| format!("ns pi.local AAAA 120 {it}"));
+    let question = "query; q pi.local ANY";
+    let probe = format!("{question}; {}", records.join("; "));
+    for wait in [250, 250, 150] {
+        names.says(UPPER, &probe);
+        names.bench.advance_ms(wait);
+    }
+    names.sent();
+    for record in &records {
+        // Each of what was intended by itself, and what is asked as if somebody wanted to know.
+        assert_eq!(names.hears(peer, &format!("{question}; {record}")), NOTHING);
+        names.bench.advance_ms(150);
+        assert_eq!(names.hears(peer, question), NOTHING);
+        names.bench.advance_ms(150);
+    }
+}
+
+#[test]
+fn mdn_04_what_goes_round_all_the_same_ends() {
+    for text in
+        ["query; q pi.local AAAA", "query; q pi.local ANY; ns pi.local AAAA 120 2001:db8:1::21"]
+    {
+        let mut names = Names::open();
+        let mut passed = 0;
+        for _ in 0..100 {
+            passed += names.hears(LOWER, text).len();
+            names.bench.advance_ms(150);
+        }
+        // In truth the first that stays behind is the last: it does not come back.
+        assert!((2..35).contains(&passed), "{passed} of 100");
+    }
+}
+
+#[test]
+fn mdn_04_who_was_overtaken_is_heard_when_the_other_is_gone() {
+    let mut names = Names::open();
+    let peer = Host { link: UP, lladdr: mac(0x81), number: 0x81 };
+    let said = "response; an pi.local AAAA 120! 2001:db8:1::21";
+    // What another reflector repeats is here before the original.
+    assert_eq!(names.hears(peer, said), [format!("dn6 {said}")]);
+    assert_eq!(names.hears(LOWER, said), NOTHING);
+    names.bench.advance_ms(1_000);
+    assert_eq!(
+        names.hears(LOWER, said),
+        [format!("up6 {said}")],
+        "it is no echo: it is said again"
+    );
+}
+
+#[test]
 fn mdn_04_a_reflector_is_recognized_by_what_it_does() {
     let mut names = Names::open();
     let peer = Host { link: UP, lladdr: mac(0x81), number: 0x81 };
@@ -378,6 +432,13 @@ fn mdn_04_a_reflector_is_recognized_by_what_it_does() {
     let before = names.discarded(NameDiscard::Reflector);
     assert_eq!(names.hears(peer, "query; q px.local AAAA"), NOTHING);
     assert_eq!(names.discarded(NameDiscard::Reflector), before + 1);
+    // Nor is it taken for a host on account of what it remembers of another link.
+    let other = "response; an pi.local AAAA 120! 2001:db8:1::77";
+    names.says(LOWER, other);
+    names.sent();
+    names.bench.advance_ms(20_000);
+    assert_eq!(names.hears(peer, other), NOTHING);
+    assert_eq!(names.discarded(NameDiscard::Reflector), before + 2);
     // Who says what nobody else has said is no mere reflector.
     let own = "response; an own.local AAAA 120! 2001:db8:1::99";
     assert_eq!(names.hears(peer, own), [format!("dn6 {own}")]);
@@ -581,6 +642,21 @@ fn what_crosses_leaves_before_it_is_noted_and_its_host_looked_for() {
     assert!(rest.iter().any(|output| matches!(output, Output::Transmit(_))), "{rest:?}");
     assert_eq!((engine.names(now).count(), engine.bindings(now).count()), (1, 1));
     assert!(engine.poll_timeout().is_some(), "the host may not answer at once");
+}
+
+#[test]
+fn mdn_07_a_host_that_says_its_address_elsewhere_is_looked_for() {
+    let mut names = Names::new();
+    names.bench.known(X, UP);
+    names.bench.advance_ms(1_000);
+    // It has moved, and nobody has noticed.
+    let station = names.bench.station(X);
+    (station.link, station.lladdr) = (DN, LOWER.lladdr);
+    let said = "response; an pi.local AAAA 120! 2001:db8:1::21";
+    assert_eq!(names.hears(LOWER, said), NOTHING);
+    names.bench.advance_ms(2_000);
+    assert_eq!(names.bench.routes.get(&X), Some(&DN));
+    assert_eq!(names.hears(LOWER, said), [format!("up6 {said}")]);
 }
 
 #[test]

@@ -14,18 +14,20 @@ use crate::place::{Inner, Place, address6, avahi_reflector, files, magpie};
 use crate::speaker::{FAMILIES, Heard, Speaker};
 use crate::{Scenario, scenario};
 
+/// What one reflector repeats may overtake the original on its way to the other, which then takes the
+/// wrong one for news; on a busy machine that happens, but not each time.
+const ATTEMPTS: usize = 3;
+
 pub(crate) fn scenarios() -> Vec<Scenario> {
     let mut scenarios = Vec::new();
-    // At 150 ms avahi sends a newcomer's probes round for as long as it likes: docs/mdns.md says so.
-    let delays: [(_, _, &[u64]); 2] =
-        [("magpie", false, &[0, 20, 150, 600]), ("avahi", true, &[0, 20, 600])];
-    for (other, original, delays) in delays {
-        for delay in delays.iter().copied() {
+    for (other, original) in [("magpie", false), ("avahi", true)] {
+        for delay in [0, 20, 150, 600] {
             let name = format!("mdn_04_magpie_and_{other}_at_{delay}_ms");
             let delay = Duration::from_millis(delay);
             scenarios.push(scenario(&name, move || two_reflectors(original, delay)));
         }
     }
+    scenarios.push(scenario("mdn_04_one_of_two_dies_and_nobody_notices", one_of_two_dies));
     scenarios
 }
 
@@ -78,21 +80,26 @@ fn two_reflectors(original: bool, delay: Duration) -> Outcome {
     assert_eq!(newcomer_avahi.resolve("pi-41.local", Family::V6)?, Some(address6(41).into()));
     ears[0].settle(Duration::from_secs(2), Duration::from_secs(20))?;
 
-    let both = stimulate(&mut ears, &reflectors)?;
+    // Behind a long delay avahi takes what it has sent itself for new.
+    let most = if original { 3 * single.len() + 2 } else { 2 * single.len() };
+    let is_ours = |heard: &&Heard| own.contains(&heard.lladdr);
+    let mut both = Vec::new();
+    for _ in 0..ATTEMPTS {
+        both = stimulate(&mut ears, &reflectors)?;
+        if both.len() <= most && both.iter().filter(is_ours).count() <= single.len() {
+            break;
+        }
+    }
+    let ours = both.iter().filter(is_ours).count();
     eprintln!(
-        "two reflectors, avahi {original}, {delay:?}: {} packets by one, {} by two; at rest \
-         {settled:?} after a host has come",
+        "two reflectors, avahi {original}, {delay:?}: {} packets by one, {} by two, {ours} of them \
+         ours; at rest {settled:?} after a host has come",
         single.len(),
-        both.len()
+        both.len(),
     );
     assert_eq!(newcomer_avahi.renames(), 0, "{}", newcomer_avahi.log());
-    let ours = both.iter().filter(|heard| own.contains(&heard.lladdr)).count();
     let texts = || both.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-    // What the other one repeats may overtake the original, and is repeated once.
-    let slack = 2;
-    assert!(ours <= single.len() + slack, "{ours} packets of ours:\n{}", texts());
-    // Behind a long delay avahi takes what it has sent itself for new.
-    let most = if original { 3 } else { 2 } * single.len() + slack;
+    assert!(ours <= single.len(), "{ours} packets of ours:\n{}", texts());
     assert!(both.len() <= most, "more than {most}:\n{}", texts());
     drop(second);
     drop(magpie);
@@ -120,4 +127,41 @@ fn stimulate(
         })?;
     }
     Ok(heard)
+}
+
+fn one_of_two_dies() -> Outcome {
+    let place = Place::new()?;
+    let inner = Inner { wan: Some((4, 24)), lan: Some((5, 24)), ..Inner::default() };
+    let other = Place::gateway_between(&place.switch, "gw2", ["up", "down"], inner, 4)?;
+    let (first, second) = (magpie(&place.gateway)?, magpie(&other)?);
+    let (inner, outer) = (place.host("inner", "down", 41)?, place.host("outer", "up", 11)?);
+    let files = files(Peer::Avahi)?;
+    let _inner = Avahi::start(&inner, &files, &AvahiOptions::new("pi-41"))?;
+    let _outer = Avahi::start(&outer, &files, &AvahiOptions::new("laptop"))?;
+    let mut asker = place.speaker("asker", "up", 12)?;
+    let mut resolve = |by: &Magpie| -> Result<Duration, Box<dyn std::error::Error>> {
+        // As resolvers ask: after one, two and four seconds.
+        let start = Instant::now();
+        for pause in [1, 2, 4, 8] {
+            asker.clear()?;
+            asker.say(crate::speaker::V6, &Draft::query().question("pi-41.local", kind::AAAA))?;
+            let answered = asker.expect(Duration::from_secs(pause), "the address", |heard| {
+                heard.answers("pi-41.local", kind::AAAA).then_some(())
+            });
+            if answered.is_ok() {
+                return Ok(start.elapsed());
+            }
+        }
+        let known = (by.names()?, by.hosts()?, by.status()?);
+        Err(format!("nobody passes the address on: {known:#?}\n{}", by.log()).into())
+    };
+    let both = resolve(&first)?;
+    first.kill()?;
+    let second_alone = resolve(&second)?;
+    let first = magpie(&place.gateway)?;
+    second.kill()?;
+    let first_alone = resolve(&first)?;
+    eprintln!("resolved in {both:?} by two, {second_alone:?} and {first_alone:?} by one");
+    first.stop()?;
+    Ok(())
 }
