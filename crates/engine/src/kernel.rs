@@ -249,8 +249,10 @@ impl Engine {
         self.recheck(id, now);
         self.retry_groups(id);
         if let Some(link) = self.links.get_mut(&id) {
+            link.up_since = now;
             link.router_discovery.restart();
         }
+        self.search_on(id, now);
         self.hurry_router_discovery(id, now);
         self.resume_notices(id, now);
     }
@@ -337,7 +339,6 @@ impl Engine {
         self.on_addresses_changed(now);
         let speaks = self.links.get(&id).is_some_and(Link::can_speak);
         if speaks && was_mute {
-            self.search_on(id, now);
             self.on_link_up(id, now);
         }
         self.retry_groups(id);

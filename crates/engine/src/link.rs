@@ -21,6 +21,8 @@ const REPORTS_PER_SECOND: u32 = 16;
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) info: LinkInfo,
+    /// When it came up last, or had the first address to ask from.
+    pub(crate) up_since: Instant,
     pub(crate) addresses: Vec<OwnAddress>,
     /// IPv4 addresses, and whether the dump that is under way has confirmed them.
     addresses4: Vec<(Ipv4Net, bool)>,
@@ -64,6 +66,7 @@ impl Link {
     pub(crate) fn new(info: LinkInfo, limits: &Limits, now: Instant) -> Self {
         Self {
             info,
+            up_since: now,
             addresses: Vec::new(),
             addresses4: Vec::new(),
             kernel_proxied: BTreeSet::new(),

@@ -60,6 +60,7 @@ pub(crate) enum Phase {
 /// A search on the other links.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Search {
+    pub(crate) began: Instant,
     /// Rounds of solicitations sent.
     pub(crate) sent: u8,
     /// The links that the rules say to ask.

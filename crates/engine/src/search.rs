@@ -65,7 +65,7 @@ impl Engine {
         kernel: bool,
         now: Instant,
     ) -> bool {
-        let search = Search { sent: 0, to, widened: false, kernel };
+        let search = Search { began: now, sent: 0, to, widened: false, kernel };
         if self.begin_resolution(target, origin, Phase::Search(search), now).is_none() {
             return false;
         }
@@ -83,7 +83,8 @@ impl Engine {
             return;
         };
         if let Some(resolution) = self.resolutions.get_mut(&target) {
-            resolution.phase = Phase::Search(Search { sent: 0, to, widened: false, kernel: false });
+            let search = Search { began: now, sent: 0, to, widened: false, kernel: false };
+            resolution.phase = Phase::Search(search);
             self.search(target, now);
         }
     }
@@ -136,8 +137,8 @@ impl Engine {
         }
     }
 
-    /// Asks for everything that is being looked for on a link that only now has an address to
-    /// ask from (RFC 4429 section 3.2: never from a tentative one).
+    /// Asks for everything that is being looked for on a link that has come up, or only now has an
+    /// address to ask from (RFC 4429 section 3.2: never from a tentative one).
     pub(crate) fn search_on(&mut self, link: LinkId, now: Instant) {
         let Some(member) = self.member(link) else { return };
         let targets: Vec<_> = self
@@ -167,10 +168,12 @@ impl Engine {
         let mut last = None;
         while let Some(link) = self.link_after(last) {
             last = Some(link);
-            // A link that was left out because it was held down comes to its turn in time, and one
-            // without an address to ask from as soon as it has one.
+            // A link that was left out because it was held down comes to its turn in time, one
+            // without an address to ask from as soon as it has one, and one that has come up since
+            // when the target is looked for again.
             let asked = !self.held_down.contains((target, link), now - RETRANS_TIMER)
-                && !self.awaits_source(link);
+                && !self.awaits_source(link)
+                && self.links.get(&link).is_some_and(|link| link.up_since <= search.began);
             let meant = self.member(link).is_some_and(|member| search.to.contains(member));
             if asked && meant && (search.widened || link != resolution.origin) {
                 self.hold_down(target, link, now);

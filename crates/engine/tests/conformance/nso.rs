@@ -228,6 +228,25 @@ fn nso_09_only_the_link_that_came_up_is_asked_anew() {
 }
 
 #[test]
+fn nso_09_a_link_that_came_up_meanwhile_was_not_asked_in_vain() {
+    let mut bench = Bench::with_third();
+    bench.link(THIRD, MC, false);
+    bench.hear(UP, &ns(Y));
+    bench.advance_ms(2_500);
+    bench.forget_log();
+    bench.link(THIRD, MC, true);
+    let is_asked = |said: &[String]| {
+        said.iter().any(|said| said.starts_with("third ") && said.contains("NS P::77"))
+    };
+    assert!(is_asked(&bench.heard()), "what is looked for may be there");
+    // Its host was not ready when the search ended.
+    bench.advance_ms(1_500);
+    bench.forget_log();
+    bench.hear(UP, &ns(Y));
+    assert!(is_asked(&bench.heard()), "it may be ready by now");
+}
+
+#[test]
 fn nso_10_known_targets_do_not_suffer_from_a_flood_of_unknown_ones() {
     let mut bench = Bench::known_x();
     let mut rng = fastrand::Rng::with_seed(10);

@@ -25,8 +25,11 @@ pub(crate) fn a_thousand_links() -> Outcome {
         await_link(&mut watch, &name, "up")?;
         if round % VISIT_EVERY == 0 {
             guest.add_address_nodad("eth0", host_address(GUEST), 64)?;
-            ping_until(&place.router, host_address(GUEST))?;
-            ping_until(&guest, Place::router_address())?;
+            let reached = ping_until(&place.router, host_address(GUEST))
+                .and_then(|()| ping_until(&guest, Place::router_address()));
+            reached.map_err(|error| {
+                format!("round {round}: {error}\n{:?}\n{}", magpie.hosts(), magpie.log())
+            })?;
         }
         place.gateway.delete_link(&name)?;
         await_link(&mut watch, &name, "it has gone")?;
