@@ -61,7 +61,7 @@ pub(crate) fn missing_file(path: &Path) -> String {
     format!(
         "there is no configuration file {path}. For a start, put this into it, with the names of \
          your links:\n\n    [[relay]]\n    links = [\"wan\", \"br-lan\"]\n\n\
-         Or take over a configuration: magpie import npd6|ndppd|magpie ... > {path}\n\
+         Or take over a configuration: magpie import npd6|ndppd|magpie|avahi ... > {path}\n\
          Or do without a file: magpie -i wan,br-lan\n\
          Or name another file with -c FILE",
         path = path.display()

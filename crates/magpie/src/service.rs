@@ -206,13 +206,13 @@ impl Service {
             let all: Vec<&str> = relay.model.links.iter().map(|link| link.name.as_str()).collect();
             let links = relay.model.links.iter().filter(|link| !link.only_probed);
             let links: Vec<&str> = links.map(|link| link.name.as_str()).collect();
-            match relay.model.kind {
-                _ if !relay.model.neighbor_discovery => {
-                    format!("reflecting names between {}", all.join(", "))
-                }
+            let names = format!("reflecting names between {}", all.join(", "));
+            let hosts = match relay.model.kind {
+                _ if !relay.model.neighbor_discovery => return names,
                 Kind::Relay => format!("relaying between {}", links.join(", ")),
                 Kind::Responder => format!("answering on {}", links.join(", ")),
-            }
+            };
+            if relay.model.mdns.is_some() { format!("{hosts}, {names}") } else { hosts }
         });
         parts.collect::<Vec<_>>().join("; ")
     }

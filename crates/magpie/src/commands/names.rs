@@ -23,7 +23,11 @@ fn show(args: &NamesArgs) -> Result<(), ViewError> {
         warn("no names are looked at: start it with --mdns, or put `mdns = true` into the file");
     }
     if let Some(text) = &args.text {
+        let were_any = !names.is_empty();
         names.retain(|name| has(name, text));
+        if were_any && names.is_empty() {
+            warn(&format!("nothing with '{text}' in it was heard"));
+        }
     }
     print(&if view.json { json_text(&names)? } else { text(&names) }).map(drop)
 }
