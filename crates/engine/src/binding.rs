@@ -8,6 +8,7 @@ use std::time::Duration;
 use magpie_wire::{Advert, LinkAddr};
 
 use crate::bare::named;
+use crate::search::RETRANS_TIMER;
 use crate::{BindingState, Discard, Evidence, Instant, Limits, LinkId};
 
 /// How long after a solicitation its answer is still taken for one: RFC 4861 section 10,
@@ -193,6 +194,11 @@ impl Binding {
 
     pub(crate) fn is_reachable(&self, now: Instant) -> bool {
         self.tentative.is_none() && self.reachable_until.is_some_and(|until| until > now)
+    }
+
+    /// Whether nobody claims it elsewhere, nor did just now.
+    pub(crate) fn is_unclaimed(&self, now: Instant) -> bool {
+        self.claim.is_none() && self.claim_decided.is_none_or(|at| now.since(at) >= RETRANS_TIMER)
     }
 
     /// Whether an answer from its place would be one to a solicitation of ours.

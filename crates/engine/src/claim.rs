@@ -29,6 +29,12 @@ const MOST_UNASKED: u8 = 8;
 const STRANGER_INTERVAL: Duration = Duration::from_millis(250);
 const SAME_STATION_INTERVAL: Duration = Duration::from_millis(100);
 
+/// Whether it may be that somebody is there, but nobody has said so for the address: reports are of
+/// groups, and names are said by others, too.
+fn is_guess(evidence: Evidence) -> bool {
+    matches!(evidence, Evidence::ListenerReport | Evidence::Name)
+}
+
 impl Engine {
     /// Takes up a claim that is no duplicate address detection.
     pub(crate) fn begin_claim(
@@ -65,18 +71,17 @@ impl Engine {
     ) {
         let Some(binding) = self.bindings.get_mut(target) else { return };
         if let Some(claim) = &mut binding.claim {
-            // A report says nothing of any address, and must not keep out what does.
-            let is_guess = claim.evidence == Evidence::ListenerReport;
+            // A guess must not keep out who speaks for the address.
+            let is_better = is_guess(claim.evidence) && !is_guess(evidence);
             if (claim.link, claim.lladdr) == (link, lladdr) {
                 claim.tentative = tentative.or(claim.tentative);
-                if is_guess {
+                if is_better {
                     claim.evidence = evidence;
                 }
                 return;
             }
             // One that detects duplicates has to be told in time; others can wait.
             let is_urgent = claim.tentative.is_none() && tentative.is_some();
-            let is_better = is_guess && evidence != Evidence::ListenerReport;
             if !is_urgent && !is_better {
                 return;
             }
@@ -182,6 +187,10 @@ impl Engine {
     pub(crate) fn confirm_claim(&mut self, target: Ipv6Addr, answer: Advert, now: Instant) {
         let Some(binding) = self.bindings.get_mut(target) else { return };
         let Some(claim) = &binding.claim else { return };
+        if claim.evidence == Evidence::Name && !is_by_owner(&answer) {
+            // Names are said by others too: that a proxy would answer for it as well says nothing.
+            return;
+        }
         let owner_instead_of_proxy = !binding.by_owner && is_by_owner(&answer);
         if claim.stage == Stage::AskNew || owner_instead_of_proxy {
             let (link, lladdr) = (claim.link, claim.lladdr);
@@ -217,7 +226,7 @@ impl Engine {
             self.advertise_to_all(link, target, router, false);
             let lladdr = named(lladdr);
             self.report(Event::Duplicate { target, owner, claimant: link, lladdr });
-        } else if claim.evidence != Evidence::ListenerReport {
+        } else if !is_guess(claim.evidence) {
             let lladdr = named(lladdr);
             self.report_claim(Event::ClaimRejected { target, link, lladdr }, link, now);
         }
@@ -228,8 +237,8 @@ impl Engine {
         let Some(claim) = self.end_claim(target, now) else { return };
         let Some(binding) = self.bindings.get_mut(target) else { return };
         binding.reachable_until = None;
-        if claim.evidence == Evidence::ListenerReport {
-            // Anybody can forge a report, and a host that sleeps has been asked often enough.
+        if is_guess(claim.evidence) {
+            // Anybody can forge it, and a host that sleeps has been asked often enough.
             return self.update_binding_timer(target);
         }
         let (link, lladdr) = (binding.link, binding.lladdr);

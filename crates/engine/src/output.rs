@@ -128,7 +128,8 @@ pub enum Evidence {
     ListenerReport,
     /// A host route of a predecessor was found.
     Route,
-    /// Its name crossed to another link.
+    /// A name with its address was said, and crossed to another link or would have, if it were not
+    /// known there.
     Name,
 }
 

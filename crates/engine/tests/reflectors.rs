@@ -157,13 +157,17 @@ fn probe() -> Vec<u8> {
     probe_for(&records.iter().collect::<Vec<_>>())
 }
 
-fn response(ttl: u32) -> Vec<u8> {
+fn announcement(records: &[Record<'_>]) -> Vec<u8> {
     let header = Header { is_response: true, is_authoritative: true, ..Header::default() };
     let mut composer = Composer::new(header, 1_400);
-    for record in &own_records(ttl) {
+    for record in records {
         composer.push(Section::Answer, record).expect("room");
     }
     composer.finish()
+}
+
+fn response(ttl: u32) -> Vec<u8> {
+    announcement(&own_records(ttl))
 }
 
 impl World {
@@ -195,6 +199,17 @@ impl World {
 
     fn says(&mut self, at_ms: u64, node: usize, payload: Vec<u8>) {
         self.at(start() + Duration::from_millis(at_ms), node, Happening::Say(payload));
+    }
+
+    /// A reflector says its own name, with another address on each link.
+    fn introduce(&mut self, node: usize, number: u8) {
+        for (at, link) in [0, 0, 1_000, 1_000, 4_000].into_iter().zip(LINKS.into_iter().cycle()) {
+            let address = [0x2001, 0xdb8, 2, 0, 0, 0, 0, u16::try_from(link.0).expect("small")];
+            let record = Record::of_address(name("gateway.local"), 120, IpAddr::from(address));
+            let bytes = frame(number, link, &announcement(&[record]));
+            let at = start() + Duration::from_millis(at);
+            self.at(at, node, Happening::Reflect { link, bytes });
+        }
     }
 
     /// A printer comes, is browsed for from both sides, and goes.
@@ -395,8 +410,14 @@ fn with_one_that_forgets_it_ends_as_well() {
         let mut alone = World::new(delay, vec![magpie(1, start())]);
         alone.browse();
         let mut theirs = World::new(delay, vec![forgetful(1, seed)]);
+        if seed % 2 == 1 {
+            theirs.introduce(3, 1);
+        }
         theirs.browse();
         let mut both = World::new(delay, vec![magpie(1, start()), forgetful(2, seed)]);
+        if seed % 2 == 1 {
+            both.introduce(4, 2);
+        }
         both.browse();
         let (ours, theirs, both_count) =
             (alone.reflected.len(), theirs.reflected.len(), both.reflected.len());

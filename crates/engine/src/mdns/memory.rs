@@ -42,9 +42,14 @@ const HEAD_START: u32 = 16;
 /// The same where a reflector may be,
 const WARY_PACE: Duration = Duration::from_secs(2);
 const WARY_HEAD_START: u32 = 8;
-/// and for probes, which come three times (RFC 6762 section 8.1).
+/// and for probes, which come three times (RFC 6762 section 8.1), and again after a conflict or a
+/// restart.
 const PROBE_PACE: Duration = Duration::from_secs(10);
-const PROBE_HEAD_START: u32 = 4;
+const PROBE_HEAD_START: u32 = 8;
+/// The same for records, which are answers mostly, and come as often as somebody asks: it is of
+/// interest only if the speaker is known to repeat what others say, and may be repeating himself.
+const RECORD_PACE: Duration = Duration::from_secs(10);
+const RECORD_HEAD_START: u32 = 3;
 
 /// One question or record in one of the two networks (RFC 6762 section 20).
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -81,6 +86,7 @@ impl Sort {
     fn pace(self, is_wary: bool) -> (Duration, u32) {
         match self {
             Self::Probe => (PROBE_PACE, PROBE_HEAD_START),
+            Self::Record | Self::Goodbye => (RECORD_PACE, RECORD_HEAD_START),
             _ if is_wary && !self.is_private() => (WARY_PACE, WARY_HEAD_START),
             _ => (PACE, HEAD_START),
         }
@@ -375,6 +381,7 @@ impl Memory {
         for entry in self.entries.values_mut() {
             entry.sendings.retain(|sent| sent.link != link);
         }
+        self.order.retain(|(_, content)| self.entries.contains_key(content));
     }
 
     pub(crate) fn clear(&mut self) {

@@ -2,7 +2,7 @@
 //!
 //! Only a reflector says on a link what somebody else there said, after we had passed it on. Hosts
 //! do so too now and then: one with two interfaces on a link says the same on both, and everybody
-//! asks for the same services. But hosts say things of their own as well, which clears them. Where
+//! asks for the same services. But hosts say things of their own as well, which speaks for them. Where
 //! a reflector is known on one link, who says on another what hosts on the first have just said is
 //! its other side.
 
@@ -75,14 +75,23 @@ impl Peers {
         is_news
     }
 
-    /// Notes that `speaker` said something that only a host says of itself.
+    /// Notes that `speaker` said something that only a host says of itself, which speaks for one who
+    /// is merely suspected. A gateway may be both, though.
     pub(crate) fn acquit(&mut self, speaker: Speaker) {
-        self.suspects.remove(&(speaker.link, speaker.source));
+        let key = (speaker.link, speaker.source);
+        let suspect = self.suspects.get_mut(&key).filter(|suspect| !suspect.is_reflector);
+        let Some(suspect) = suspect else {
+            return;
+        };
+        suspect.evidence.pop();
+        if suspect.evidence.is_empty() {
+            self.suspects.remove(&key);
+        }
     }
 
     /// Whether anything came back from `speaker`.
-    pub(crate) fn is_accused(&self, speaker: Speaker) -> bool {
-        self.suspects.contains_key(&(speaker.link, speaker.source))
+    pub(crate) fn is_accused(&self, speaker: Speaker, now: Instant) -> bool {
+        self.get(speaker, now).is_some()
     }
 
     /// Whether `speaker` is a reflector.

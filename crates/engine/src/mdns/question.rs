@@ -101,13 +101,18 @@ impl Reflector {
                 let key = (origin.link, name_hash(&question.name));
                 self.urgent.insert(key, scene.now + URGENT_TIME, MAX_URGENT, scene.now);
             }
-            if considered.iter().skip(begin).any(|part| part.heard.is_excessive) {
+            let mut parts = considered.iter().skip(begin).peekable();
+            if parts.peek().is_some() && parts.all(|part| part.heard.is_excessive) {
                 self.counters.count(NameDiscard::Excessive);
                 considered.truncate(begin);
             }
         }
+        // A gateway that repeats what others ask may want to know something itself.
         if self.peers.is_reflector(origin.speaker(), scene.now) {
-            return self.counters.count(NameDiscard::Reflector);
+            considered.retain(|part| part.heard.is_original);
+            if considered.is_empty() {
+                return self.counters.count(NameDiscard::Reflector);
+            }
         }
         for proposed in &message.authorities {
             let event = self.judge.observe_probe(origin.known(), proposed, scene.now);

@@ -62,17 +62,29 @@ impl Reflector {
         let additionals = message.additionals.iter().map(|record| (Section::Additional, record));
         let records: Vec<_> = answers.chain(additionals).collect();
         let mut heard = Vec::with_capacity(records.len());
-        for (_, record) in &records {
-            heard.push(self.hear_record(scene, origin, record));
+        for (section, record) in records {
+            let (content, in_memory, is_own) = self.hear_record(scene, origin, record);
+            heard.push((section, record, content, in_memory, is_own));
         }
+        if self.peers.is_accused(origin.speaker(), scene.now) {
+            let before = heard.len();
+            heard.retain(|(_, _, _, heard, _)| !heard.is_excessive);
+            if heard.len() < before {
+                self.counters.count(NameDiscard::Excessive);
+            }
+        }
+        // A gateway that repeats what others say may have names of its own.
         if self.peers.is_reflector(origin.speaker(), scene.now) {
-            return self.counters.count(NameDiscard::Reflector);
+            heard.retain(|(.., is_own)| *is_own);
+            if heard.is_empty() {
+                return self.counters.count(NameDiscard::Reflector);
+            }
         }
         let others = scene.others(origin.link).map(|to| to.link);
-        let all = records.iter().map(|(_, record)| *record);
+        let all = heard.iter().map(|(_, record, ..)| *record);
         let can_wait = self.judge.can_decide_first(all, &others);
-        let mut said = Vec::with_capacity(records.len());
-        for ((section, record), (content, heard)) in records.into_iter().zip(heard) {
+        let mut said = Vec::with_capacity(heard.len());
+        for (section, record, content, heard, _) in heard {
             // What somebody repeats is no sign of where its owner is.
             let observed = if heard.is_echo {
                 Some(Observed::Nothing)
@@ -117,12 +129,14 @@ impl Reflector {
         self.notes = notes;
     }
 
+    /// Tells as well, of somebody who was seen to repeat what others say, whether this is surely his
+    /// own.
     fn hear_record(
         &mut self,
         scene: Scene<'_>,
         origin: &Origin,
         record: &Record<'_>,
-    ) -> (Content, Heard) {
+    ) -> (Content, Heard, bool) {
         let sort = if record.ttl == 0 { Sort::Goodbye } else { Sort::Record };
         let content = Content { is_v6: origin.is_v6(), sort, hash: record.content() };
         let is_unique = record.cache_flush;
@@ -132,18 +146,17 @@ impl Reflector {
         if heard.is_late && is_unique {
             self.peers.expect(scene.now);
         }
+        let is_own = heard.is_original
+            && record.cache_flush
+            && self.peers.is_accused(origin.speaker(), scene.now)
+            // Reflectors may answer from memory as well.
+            && !self.judge.is_known_beyond(record, origin.link, scene.now);
         if heard.came_back || repeats {
             self.accuse(scene, origin, content.hash, record.cache_flush);
-        } else if heard.is_original
-            && record.cache_flush
-            && sort == Sort::Record
-            && self.peers.is_accused(origin.speaker())
-            // Reflectors may answer from memory as well.
-            && !self.judge.is_known_beyond(record, origin.link, scene.now)
-        {
+        } else if is_own && heard.own == 1 {
             self.peers.acquit(origin.speaker());
         }
-        (content, heard)
+        (content, heard, is_own)
     }
 
     fn observe(&mut self, origin: &Origin, record: &Record<'_>, now: Instant) -> Observed {

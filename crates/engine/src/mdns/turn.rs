@@ -75,7 +75,7 @@ impl Engine {
             Some(known) if known.tentative.is_some() => {}
             Some(known) if known.link != link => {
                 // Who speaks of it here may know better: it is asked, once the known place has been.
-                if self.may_look_ahead(link, now) {
+                if known.is_unclaimed(now) && self.may_look_ahead(link, now) {
                     self.begin_claim(target, link, lladdr, Evidence::Name, now);
                 }
             }

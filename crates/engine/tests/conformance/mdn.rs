@@ -12,8 +12,9 @@ use magpie_wire::datagram::{
     Datagram, Fragment, MDNS_GROUP_V4, MDNS_GROUP_V6, MDNS_PORT, Received, group_lladdr,
 };
 
-use crate::bench::Bench;
-use crate::names::{DN, MA, MB, UP, X, mac};
+use crate::bench::{Bench, Station};
+use crate::frame::ns;
+use crate::names::{DN, MA, MB, THIRD, UP, X, Y, mac};
 use crate::spoken;
 
 /// The port that answers to simple resolvers' queries come to.
@@ -430,7 +431,10 @@ fn mdn_04_a_reflector_is_recognized_by_what_it_does() {
     let known: Vec<_> = names.bench.engine.other_reflectors(now).collect();
     assert_eq!(known, [(UP, peer.v6().ip())]);
     let before = names.discarded(NameDiscard::Reflector);
-    assert_eq!(names.hears(peer, "query; q px.local AAAA"), NOTHING);
+    let asked = "query; q px.local AAAA";
+    assert_eq!(names.hears(UPPER, asked), [format!("dn6 {asked}")]);
+    names.bench.advance_ms(6_000);
+    assert_eq!(names.hears(peer, asked), NOTHING);
     assert_eq!(names.discarded(NameDiscard::Reflector), before + 1);
     // Nor is it taken for a host on account of what it remembers of another link.
     let other = "response; an pi.local AAAA 120! 2001:db8:1::77";
@@ -439,10 +443,29 @@ fn mdn_04_a_reflector_is_recognized_by_what_it_does() {
     names.bench.advance_ms(20_000);
     assert_eq!(names.hears(peer, other), NOTHING);
     assert_eq!(names.discarded(NameDiscard::Reflector), before + 2);
-    // Who says what nobody else has said is no mere reflector.
+    // What nobody else has said it says for itself, which makes no mere host of it.
     let own = "response; an own.local AAAA 120! 2001:db8:1::99";
     assert_eq!(names.hears(peer, own), [format!("dn6 {own}")]);
     assert_eq!(names.hears(peer, "query; q py.local AAAA"), ["dn6 query; q py.local AAAA"]);
+    let now = names.bench.now;
+    assert_eq!(names.bench.engine.other_reflectors(now).count(), 1);
+}
+
+#[test]
+fn mdn_04_probes_that_grow_by_addresses_are_all_heard() {
+    let mut names = Names::open();
+    let mut parts = vec!["query; q pi.local ANY".to_owned()];
+    for number in 1..=4 {
+        parts.push(format!("ns pi.local AAAA 120 2001:db8:1::{number}"));
+        let probe = parts.join("; ");
+        for _ in 0..3 {
+            names.says(LOWER, &probe);
+            names.bench.advance_ms(250);
+        }
+        names.says(LOWER, &format!("response; an pi.local AAAA 120! 2001:db8:1::{number}"));
+        names.bench.advance_ms(750);
+    }
+    assert_eq!(names.discarded(NameDiscard::Excessive), 0);
 }
 
 #[test]
@@ -657,6 +680,41 @@ fn mdn_07_a_host_that_says_its_address_elsewhere_is_looked_for() {
     names.bench.advance_ms(2_000);
     assert_eq!(names.bench.routes.get(&X), Some(&DN));
     assert_eq!(names.hears(LOWER, said), [format!("up6 {said}")]);
+}
+
+#[test]
+fn mdn_07_a_name_moves_nobody_to_a_proxy() {
+    let mut names = Names::new();
+    names.bench.known(X, UP);
+    names.bench.advance_ms(1_000);
+    // It sleeps, and another gateway would answer for it.
+    let station = names.bench.station(X);
+    station.deaf = true;
+    names.bench.stations.push(Station {
+        link: DN,
+        address: X,
+        lladdr: LOWER.lladdr,
+        flags: "S",
+        deaf: false,
+    });
+    names.says(LOWER, "response; an pi.local AAAA 120! 2001:db8:1::21");
+    names.bench.advance_ms(10_000);
+    assert_eq!(names.bench.routes.get(&X), Some(&UP));
+}
+
+#[test]
+fn mdn_07_a_name_keeps_out_nobody_who_speaks_for_the_address() {
+    let mut names = Names::new();
+    names.bench.add_third();
+    names.bench.known(X, UP);
+    names.bench.advance_ms(1_000);
+    let station = names.bench.station(X);
+    (station.link, station.lladdr) = (THIRD, mac(0x99));
+    names.says(LOWER, "response; an pi.local AAAA 120! 2001:db8:1::21");
+    names.bench.advance_ms(50);
+    names.bench.hear(THIRD, &ns(Y).by(mac(0x99), X).slla(mac(0x99)));
+    names.bench.advance_ms(2_000);
+    assert_eq!(names.bench.routes.get(&X), Some(&THIRD));
 }
 
 #[test]

@@ -24,8 +24,8 @@ const MAX_ENTRIES: usize = MAX_LEN / 16;
 const MAX_POINTERS: usize = 128;
 /// How much work names may be: two octets point to as many labels as a name may have, and the share of a
 /// name is the square of their number. Of names as long as those below `ip6.arpa`, which are the longest
-/// in use, a message may hold fifty.
-const MAX_EFFORT: usize = 65_536;
+/// in use, a message may hold a hundred.
+const MAX_EFFORT: usize = 131_072;
 /// A type that means nothing to anybody else (RFC 6895 section 3.1, private use).
 const OPAQUE: u16 = 0xff00;
 
