@@ -34,6 +34,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
         Column { key: "answer_p50", title: "answer p50 µs", decimals: 0, compared: true },
         Column { key: "answer_p99", title: "answer p99 µs", decimals: 0, compared: true },
         Column { key: "crossed", title: "resolved %", decimals: 1, compared: false },
+        Column { key: "aside", title: "set aside %", decimals: 1, compared: false },
         Column { key: "packets", title: "packets sent per name", decimals: 2, compared: true },
         Column { key: "host", title: "packets for a host that comes", decimals: 1, compared: true },
         Column { key: "browse", title: "packets for a browser", decimals: 1, compared: true },
@@ -61,8 +62,9 @@ fn measure(trials: &[Trial<'_>]) -> Result<Vec<Figures>, BenchError> {
     let count = trials.first().map_or(0, |trial| trial.scale(3 * BLOCK, 25 * BLOCK));
     let newcomers = trials.first().map_or(0, |trial| trial.scale(3, 10));
     let mut runs = trials.iter().map(Run::begin).collect::<Result<Vec<_>, _>>()?;
+    let mut seen = Instant::now();
     // What follows the start is over.
-    listen_until(&mut runs, Instant::now() + SETTLE)?;
+    listen_until(&mut runs, &mut seen, Instant::now() + SETTLE)?;
     let strangers = Strangers::watch(runs.iter().map(|run| run.daemon.process())).ok();
     for run in &mut runs {
         run.start_over()?;
@@ -71,14 +73,14 @@ fn measure(trials: &[Trial<'_>]) -> Result<Vec<Figures>, BenchError> {
         for place in 0..runs.len() {
             let start = Instant::now() + PAUSE;
             for name in 0..BLOCK {
-                listen_until(&mut runs, start + INTERVAL * name)?;
+                listen_until(&mut runs, &mut seen, start + INTERVAL * name)?;
                 if let Some(run) = runs.get_mut(place) {
                     run.hosts.ask(block * BLOCK + name)?;
                 }
             }
         }
     }
-    listen_until(&mut runs, Instant::now() + PATIENCE)?;
+    listen_until(&mut runs, &mut seen, Instant::now() + PATIENCE)?;
     let mut all = runs.iter_mut().map(|run| run.figures(count)).collect::<Result<Vec<_>, _>>()?;
     let shares = strangers.and_then(|strangers| strangers.share().ok());
 
@@ -86,7 +88,7 @@ fn measure(trials: &[Trial<'_>]) -> Result<Vec<Figures>, BenchError> {
         for run in &mut runs {
             run.hosts.packets = 0;
         }
-        play(&mut runs, newcomers, scene)?;
+        play(&mut runs, &mut seen, newcomers, scene)?;
         for (run, figures) in runs.iter_mut().zip(&mut all) {
             run.daemon.check()?;
             figures.insert(key, f64::from(run.hosts.packets) / f64::from(newcomers));
@@ -99,7 +101,12 @@ fn measure(trials: &[Trial<'_>]) -> Result<Vec<Figures>, BenchError> {
 }
 
 /// Has the same said for each of `newcomers` hosts, which follow each other, in all networks.
-fn play(runs: &mut [Run], newcomers: u32, scene: &[(Duration, Line)]) -> Result<(), BenchError> {
+fn play(
+    runs: &mut [Run],
+    seen: &mut Instant,
+    newcomers: u32,
+    scene: &[(Duration, Line)],
+) -> Result<(), BenchError> {
     let lines = |newcomer: u32| {
         scene.iter().map(move |(at, line)| (FOLLOWING * newcomer + *at, newcomer, *line))
     };
@@ -107,22 +114,29 @@ fn play(runs: &mut [Run], newcomers: u32, scene: &[(Duration, Line)]) -> Result<
     lines.sort_unstable_by_key(|(at, ..)| *at);
     let start = Instant::now();
     for (at, newcomer, line) in lines {
-        listen_until(runs, start + at)?;
+        listen_until(runs, seen, start + at)?;
         for run in runs.iter_mut() {
             run.hosts.say(newcomer, line)?;
         }
     }
-    listen_until(runs, Instant::now() + AFTERWARDS)
+    listen_until(runs, seen, Instant::now() + AFTERWARDS)
 }
 
-/// Plays all ends, without a pause, until then.
-fn listen_until(runs: &mut [Run], end: Instant) -> Result<(), BenchError> {
+/// Plays all ends, without a pause, until then. `seen` is when they were last looked at: what was under
+/// way while this process had to wait for a processor says nothing about the systems.
+fn listen_until(runs: &mut [Run], seen: &mut Instant, end: Instant) -> Result<(), BenchError> {
     loop {
         interrupt::check()?;
+        if seen.elapsed() > AWAY {
+            for run in runs.iter_mut() {
+                run.hosts.set_aside();
+            }
+        }
+        *seen = Instant::now();
         for run in runs.iter_mut() {
             run.hosts.listen()?;
         }
-        if Instant::now() >= end {
+        if *seen >= end {
             return Ok(());
         }
     }
@@ -166,15 +180,19 @@ impl Run {
         self.daemon.check()?;
         let cpu_time = self.daemon.process().cpu_time()?.saturating_sub(self.before);
         let exchanges = self.hosts.exchanges.values();
+        let crossed = exchanges.clone().filter(|exchange| exchange.answer.is_some()).count();
+        let valid = exchanges.clone().filter(|exchange| !exchange.is_set_aside);
+        let aside = count.saturating_sub(u32::try_from(valid.clone().count()).unwrap_or(count));
         let (mut questions, mut answers): (Vec<_>, Vec<_>) = (
-            exchanges.clone().filter_map(|exchange| exchange.question).collect(),
-            exchanges.filter_map(|exchange| exchange.answer).collect(),
+            valid.clone().filter_map(|exchange| exchange.question).collect(),
+            valid.filter_map(|exchange| exchange.answer).collect(),
         );
         let mut figures = Figures::from([
             ("packets", f64::from(self.hosts.packets) / f64::from(count)),
             ("cpu", cpu_time.as_secs_f64() * 1e6 / f64::from(count)),
             ("memory", f64::from(self.daemon.process().resident_kib()?)),
-            ("crossed", percent(u32::try_from(answers.len()).unwrap_or(count), count)),
+            ("crossed", percent(u32::try_from(crossed).unwrap_or(count), count)),
+            ("aside", percent(aside, count)),
             (STEERED, if self.lab.is_steered() { 1.0 } else { 0.0 }),
         ]);
         for ([median, highest], latencies) in [
@@ -209,6 +227,8 @@ struct Exchange {
     question: Option<Duration>,
     answered: Option<Instant>,
     answer: Option<Duration>,
+    /// The generator was away meanwhile.
+    is_set_aside: bool,
 }
 
 /// The hosts at both ends: one upstream asks, one inside has all the names.
@@ -254,10 +274,22 @@ impl Hosts {
         // Nothing is as short as this.
         let _ = composer.push_question(&question);
         let frame = frame(ASKER_LLADDR, ASKER_ADDRESS, &composer.finish());
-        let exchange =
-            Exchange { asked: Instant::now(), question: None, answered: None, answer: None };
+        let exchange = Exchange {
+            asked: Instant::now(),
+            question: None,
+            answered: None,
+            answer: None,
+            is_set_aside: false,
+        };
         self.exchanges.insert(number, exchange);
         Ok(self.upstream.send(&frame)?)
+    }
+
+    /// Leaves the times of what is under way out of account.
+    fn set_aside(&mut self) {
+        for exchange in self.exchanges.values_mut().filter(|exchange| exchange.answer.is_none()) {
+            exchange.is_set_aside = true;
+        }
     }
 
     /// Says what belongs to the host of this number.
@@ -512,6 +544,8 @@ const SOMEBODY_BROWSES: &[(Duration, Line)] = &[
     (Duration::from_secs(3), Line::QuestionWithAnswer),
 ];
 const SETTLE: Duration = Duration::from_secs(3);
+/// Longer than the generator takes to look at all ends.
+const AWAY: Duration = Duration::from_micros(150);
 /// Names that one system is asked for in a row.
 const BLOCK: u32 = 40;
 /// What the other system still does about its own is over then.
