@@ -421,7 +421,7 @@ impl Engine {
         let (link, lladdr) = (binding.link, binding.lladdr);
         if lladdr.is_none() {
             // The probes went to everybody there.
-            self.hold_down(target, link, now);
+            self.hold_down(target, link, self.config.timing.hold_down, now);
         }
         if let Some(resolution) = self.resolutions.get(&target) {
             if resolution.phase != Phase::Verify {

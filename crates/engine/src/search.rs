@@ -168,23 +168,30 @@ impl Engine {
         let mut last = None;
         while let Some(link) = self.link_after(last) {
             last = Some(link);
-            // A link that was left out because it was held down comes to its turn in time, one
-            // without an address to ask from as soon as it has one, and one that has come up since
-            // when the target is looked for again.
+            // A link that was left out because it was held down comes to its turn in time, and one
+            // without an address to ask from as soon as it has one.
             let asked = !self.held_down.contains((target, link), now - RETRANS_TIMER)
-                && !self.awaits_source(link)
-                && self.links.get(&link).is_some_and(|link| link.up_since <= search.began);
+                && !self.awaits_source(link);
             let meant = self.member(link).is_some_and(|member| search.to.contains(member));
             if asked && meant && (search.widened || link != resolution.origin) {
-                self.hold_down(target, link, now);
+                // One that has come up since was not asked three times, or before its hosts were
+                // ready.
+                let is_new = self.links.get(&link).is_some_and(|it| it.up_since > search.began);
+                let time = if is_new { RETRANS_TIMER } else { self.config.timing.hold_down };
+                self.hold_down(target, link, time, now);
             }
         }
     }
 
-    /// Notes that everybody on a link was asked for a target in vain.
-    pub(crate) fn hold_down(&mut self, target: Ipv6Addr, link: LinkId, now: Instant) {
-        let until = now + self.config.timing.hold_down;
-        self.held_down.insert((target, link), until, self.config.limits.held_down, now);
+    /// Notes that everybody on a link was asked for a target in vain, and need not be for some time.
+    pub(crate) fn hold_down(
+        &mut self,
+        target: Ipv6Addr,
+        link: LinkId,
+        time: Duration,
+        now: Instant,
+    ) {
+        self.held_down.insert((target, link), now + time, self.config.limits.held_down, now);
     }
 
     /// Whether a search for an asker on `origin` would only repeat what was in vain.
