@@ -2,9 +2,9 @@
 //!
 //! Only a reflector says on a link what somebody else there said, after we had passed it on. Hosts
 //! do so too now and then: one with two interfaces on a link says the same on both, and everybody
-//! asks for the same services. But hosts say things of their own as well, which speaks for them. Where
-//! a reflector is known on one link, who says on another what hosts on the first have just said is
-//! its other side.
+//! asks for the same services. But hosts say things of their own as well, which speaks for them.
+//! Where a reflector is known on one link, who says on another what hosts on the first have just
+//! said is its other side.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -80,9 +80,7 @@ impl Peers {
     pub(crate) fn acquit(&mut self, speaker: Speaker) {
         let key = (speaker.link, speaker.source);
         let suspect = self.suspects.get_mut(&key).filter(|suspect| !suspect.is_reflector);
-        let Some(suspect) = suspect else {
-            return;
-        };
+        let Some(suspect) = suspect else { return };
         suspect.evidence.pop();
         if suspect.evidence.is_empty() {
             self.suspects.remove(&key);

@@ -19,10 +19,10 @@ use crate::{Instant, LinkId, Verdict};
 const SERIES_TIME: Duration = Duration::from_millis(500);
 /// How long who probes, or asks for an answer to himself alone, is answered faster than others.
 const URGENT_TIME: Duration = Duration::from_secs(1);
-/// Records proposed for one name that are told apart from each other: addresses, mostly.
-const MOST_PROPOSED: usize = 16;
 /// Names that are waited for in that way.
 const MAX_URGENT: usize = 1_024;
+/// Records proposed for one name that are told apart from each other: addresses, mostly.
+const MOST_PROPOSED: usize = 16;
 
 /// Somebody sends more known answers than one packet holds. Responders tell such packets by their
 /// source, which is ours for all that we pass on.
