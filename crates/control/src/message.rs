@@ -62,7 +62,7 @@ pub struct RelayStatus {
 pub struct NamesStatus {
     /// Records that are remembered.
     pub records: u64,
-    /// Other reflectors between the same links, from which nothing is taken.
+    /// Other reflectors between the same links, from which nothing is taken but what is their own.
     #[serde(default)]
     pub reflectors: Vec<Reflector>,
     /// Everything that is counted about it, by name.

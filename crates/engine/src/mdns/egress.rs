@@ -56,7 +56,12 @@ impl Sent {
 
     /// Whether one of its records went out.
     pub(crate) fn has_record(&self, place: usize) -> bool {
-        place < self.records && !self.too_large.contains(&place)
+        place < self.records && !self.is_too_large(place)
+    }
+
+    /// Whether one of its records fits no packet.
+    pub(crate) fn is_too_large(&self, place: usize) -> bool {
+        self.too_large.contains(&place)
     }
 }
 

@@ -204,10 +204,11 @@ impl Reflector {
         let sent = sent.unwrap_or_default();
         let mut places = 0..;
         for (said, verdict) in said.iter_mut().zip(verdicts) {
-            let is_sent = |place| sent.has_record(place);
-            let verdict = match verdict {
-                Verdict::Passed if !places.next().is_some_and(is_sent) => Verdict::RateLimited,
-                other => other,
+            let place = if verdict == Verdict::Passed { places.next() } else { None };
+            let verdict = match place {
+                Some(place) if sent.is_too_large(place) => Verdict::TooLarge,
+                Some(place) if !sent.has_record(place) => Verdict::RateLimited,
+                _ => verdict,
             };
             if verdict == Verdict::Passed {
                 let content = Content { is_v6, ..said.content };

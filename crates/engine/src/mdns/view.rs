@@ -45,8 +45,6 @@ pub enum Verdict {
     Conflict,
     /// Its host is on the other link as well, and says there what is true there.
     DualHomed,
-    /// It came from another reflector, which has been recognized as one.
-    Reflected,
     /// It crossed a moment ago.
     Recent,
     /// A rate limit was reached.
@@ -57,7 +55,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// Every verdict, in the order of their discriminants.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 10] = [
         Self::Passed,
         Self::LinkScoped,
         Self::Unreachable,
@@ -65,7 +63,6 @@ impl Verdict {
         Self::NotWanted,
         Self::Conflict,
         Self::DualHomed,
-        Self::Reflected,
         Self::Recent,
         Self::RateLimited,
         Self::TooLarge,
@@ -81,7 +78,6 @@ impl Verdict {
             Self::NotWanted => "not-wanted",
             Self::Conflict => "conflict",
             Self::DualHomed => "dual-homed",
-            Self::Reflected => "reflected",
             Self::Recent => "recent",
             Self::RateLimited => "rate-limited",
             Self::TooLarge => "too-large",
@@ -105,7 +101,7 @@ pub enum NameEvent {
         /// The other.
         other: LinkId,
     },
-    /// Another reflector serves the same links: what comes from it is not reflected from now on.
+    /// Another reflector serves the same links: what it repeats is not reflected from now on.
     Reflector {
         /// Where it sends.
         link: LinkId,

@@ -803,6 +803,15 @@ fn mdn_09_no_packet_holds_but_what_accompanies_others() {
 }
 
 #[test]
+fn mdn_09_a_record_that_fits_the_other_version_of_ip_only_is_told_of() {
+    let mut names = Names::with(Mdns { cross_families: true, ..Mdns::default() });
+    // The header of IPv4 is shorter by 20 octets.
+    names.says4(UPPER, "response; an a._ipp._tcp.local TXT 4500! #8924");
+    assert_eq!(names.records(Verdict::TooLarge), 1);
+    assert_eq!(names.records(Verdict::Passed), 1);
+}
+
+#[test]
 fn mdn_09_a_record_that_fits_no_packet_comes_and_goes_in_fragments() {
     let mut names = Names::new();
     let text = "response; an a._ipp._tcp.local TXT 4500! #4000";
